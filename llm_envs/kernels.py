@@ -1,0 +1,229 @@
+"""The loop around the rules, written once and specialised per world for serial CPU, CPU threads and CUDA.
+
+`begin`, `advance`, `start_rows` and `step_rows` are templates: `reset`, `step`, `observe`, `legal` and `rows` are names
+that `specialise` binds to one world's rules and to `range`, `numba.prange` or the CUDA grid. Only the two loops index
+arrays; everything below them takes records, which carry no reference counts (measured: a factor of 2 to 3).
+"""
+
+import contextlib
+import hashlib
+import os
+import threading
+import types
+import warnings
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numba import config, get_num_threads, njit, prange, set_num_threads
+
+from llm_envs.rng import EPISODES, below, mix
+from llm_envs.world import World, record
+
+# Names that specialise() binds; the templates below never run with these.
+reset = step = observe = legal = rows = None
+begin_row = advance_row = None
+
+PARALLEL_FROM = 1024  # rows from which a parallel region pays for its barrier, when `threads` is not given
+
+
+class _Regions:
+    """The process's parallel regions: one at a time, and none in the child of a fork.
+
+    Two Python threads in parallel regions at once end the process under numba's workqueue layer, and a region after a
+    fork ends it under GNU OpenMP. OpenMP is kept because it is 2.4 times as fast here (docs/architecture.md).
+    """
+
+    lock = threading.Lock()
+    entered = False  # whether this process, or the one it was forked from, has run a region
+    allowed = True
+
+    @classmethod
+    def after_fork(cls) -> None:
+        """In a child: take a lock that no lost thread holds, and run serially if OpenMP's threads are lost."""
+        cls.lock, cls.allowed = threading.Lock(), not cls.entered
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_Regions.after_fork)
+
+
+def setup_record(world: World) -> np.dtype:
+    """Return the record of all that is constant while a batch lives: the world's params and the engine's settings."""
+    return record(
+        params=world.params.dtype,
+        weights=(np.float32, (len(world.signals),)),
+        num_actions=np.int64,
+        num_levels=np.int64,
+        stride=np.int64,  # order="sweep": levels between a row's episodes; 0 for order="random"
+        max_steps=np.int32,  # 0 for no time limit
+        autoreset=np.int32,  # 1: an ended row begins its next episode in the same step
+        low=np.float32,  # range of a continuous action
+        high=np.float32,
+    )
+
+
+def outcome_record(world: World) -> np.dtype:
+    """Return the record of one step's result; `values` are the signals' bytes seen as a float vector."""
+    signals = record(**dict.fromkeys(world.signals, np.float32))
+    count = len(world.signals)
+    return np.dtype(
+        {
+            "names": ["reward", "terminated", "truncated", "signals", "values"],
+            "formats": [np.float32, np.bool_, np.bool_, signals, (np.float32, (count,))],
+            "offsets": [0, 4, 5, 8, 8],
+            "itemsize": 8 + 4 * count,
+            "aligned": True,
+        }
+    )
+
+
+
+def legal_index(action, setup):
+    """Say whether a discrete action is in range; the engine lets any other pass the turn."""
+    return 0 <= action < setup.num_actions
+
+
+def legal_vector(action, setup):
+    """Say whether a continuous action is finite and in range; the engine lets any other pass the turn."""
+    for k in range(action.vector.shape[0]):
+        if not setup.low <= action.vector[k] <= setup.high:
+            return False
+    return True
+
+
+def begin(state, setup):
+    """Choose the level of the row's next episode and set its clock to zero."""
+    state.episode += 1
+    if setup.stride > 0:
+        state.level = (np.int64(state.stream) + np.int64(state.episode) * setup.stride) % setup.num_levels
+    else:
+        state.level = below(mix(state.stream + np.uint64(state.episode) * EPISODES), setup.num_levels)
+    state.t = 0
+
+
+def advance(state, level, setup, action, outcome):
+    """Take one step of one row, weight its signals, and return whether the episode is over."""
+    for k in range(outcome.values.shape[0]):
+        outcome.values[k] = 0.0
+    state.t += 1
+    outcome.terminated = legal(action, setup) and step(state, level, setup.params, action, outcome.signals)
+    outcome.truncated = 0 < setup.max_steps <= state.t  # both may hold on the last allowed step
+    reward = np.float32(0.0)
+    for k in range(outcome.values.shape[0]):
+        reward += setup.weights[k] * outcome.values[k]
+    outcome.reward = reward
+    return outcome.terminated or outcome.truncated
+
+
+def start_rows(setup, levels, states, observations):
+    """Begin the next episode in every row."""
+    for i in rows(states.shape[0]):
+        begin_row(states[i], setup[0])
+        reset(states[i], levels[states[i].level], setup[0].params)
+        observe(states[i], levels[states[i].level], setup[0].params, observations[i])
+
+
+def step_rows(setup, levels, states, observations, finals, actions, outcomes):
+    """Step every row; where an episode ends, write its final observation and begin the next in the same step."""
+    for i in rows(states.shape[0]):
+        if advance_row(states[i], levels[states[i].level], setup[0], actions[i], outcomes[i]):
+            observe(states[i], levels[states[i].level], setup[0].params, finals[i])
+            if setup[0].autoreset:
+                begin_row(states[i], setup[0])
+                reset(states[i], levels[states[i].level], setup[0].params)
+        observe(states[i], levels[states[i].level], setup[0].params, observations[i])
+
+
+def fingerprint(function: Callable, digest: Any = None, seen: set | None = None) -> str:
+    """Return a hash of a function's code and, through its globals and closure, of everything it calls and reads.
+
+    Numba's disk cache looks at the driver's own file only; with this in the driver's name an edited rule, helper or
+    constant, in whatever file, is a different driver.
+    """
+    digest, seen = digest or hashlib.sha256(), set() if seen is None else seen
+    function = getattr(function, "py_func", function)
+    if id(function) in seen:
+        return ""
+    seen.add(id(function))
+    code = function.__code__
+    digest.update(code.co_code + repr((code.co_names, code.co_varnames, code.co_freevars)).encode())
+    cells = [cell.cell_contents for cell in function.__closure__ or ()]
+    for thing in [*code.co_consts, *cells, *(function.__globals__.get(name) for name in code.co_names)]:
+        if isinstance(getattr(thing, "py_func", thing), types.FunctionType):
+            fingerprint(thing, digest, seen)
+        elif isinstance(thing, np.ndarray):
+            digest.update(repr(thing.dtype).encode() + thing.tobytes())
+        elif isinstance(thing, type):
+            digest.update(thing.__qualname__.encode())
+        elif not isinstance(thing, (types.ModuleType, types.CodeType)):
+            digest.update(repr(thing).encode())
+    return digest.hexdigest()[:16]
+
+
+def specialise(template: Callable, jit: Callable, **names: Any) -> Callable:
+    """Return `jit` of a copy of `template` that sees `names` as globals, under a name that its fingerprint is part of."""
+    copy = types.FunctionType(template.__code__, {**template.__globals__, **names}, template.__name__)
+    copy.__qualname__ = f"{template.__name__}.{fingerprint(copy)}"
+    return jit(copy)
+
+
+def cached(**options: Any) -> Callable:
+    """Return numba.njit with its cache on disk, or without one where no folder for it can be written."""
+
+    def jit(function: Callable) -> Callable:
+        try:
+            return njit(cache=True, **options)(function)
+        except RuntimeError as error:  # numba: "no locator available"
+            warnings.warn(f"compiled rules are not kept: {error}", RuntimeWarning, stacklevel=2)
+            return njit(**options)(function)
+
+    return jit
+
+
+def rule_names(world: World, jit: Callable) -> dict[str, Any]:
+    """Return what the templates' names mean in this world, with the per-row templates made by `jit`."""
+    rules = {"reset": world.reset, "step": world.step, "observe": world.observe}
+    rules["legal"] = jit(legal_index if isinstance(world.actions, int) else legal_vector)
+    rules["begin_row"] = jit(begin)
+    rules["advance_row"] = specialise(advance, jit, **rules)
+    return rules
+
+
+@lru_cache(maxsize=None)
+def _drivers(reset: Any, step: Any, observe: Any, discrete: bool, parallel: bool) -> tuple[Callable, Callable]:
+    """Compile-once table of the CPU drivers, by rules: every batch of a world, in any configuration, shares them."""
+    view = types.SimpleNamespace(reset=reset, step=step, observe=observe, actions=0 if discrete else None)
+    names = rule_names(view, njit)  # type: ignore[arg-type]
+    jit = cached(parallel=True) if parallel else cached()
+    loop = prange if parallel else range
+    return specialise(start_rows, jit, rows=loop, **names), specialise(step_rows, jit, rows=loop, **names)
+
+
+def cpu_drivers(world: World, parallel: bool) -> tuple[Callable, Callable]:
+    """Return (start_rows, step_rows) of a world for one thread or for numba's threads."""
+    return _drivers(world.reset, world.step, world.observe, isinstance(world.actions, int), parallel)
+
+
+@contextlib.contextmanager
+def parallel_region(threads: int) -> Iterator[None]:
+    """Hold the process's one parallel region, on `threads` threads."""
+    with _Regions.lock:
+        _Regions.entered = True
+        before = get_num_threads()
+        set_num_threads(threads)
+        try:
+            yield
+        finally:
+            set_num_threads(before)
+
+
+def parallel_allowed() -> bool:
+    """Say whether a parallel region may be entered: not in the child of a process that had entered one."""
+    return _Regions.allowed
+
+
+def plain_python() -> bool:
+    """Say whether the rules run interpreted (NUMBA_DISABLE_JIT=1): records then need attribute access."""
+    return bool(config.DISABLE_JIT)

@@ -1,0 +1,43 @@
+"""Which levels a batch draws from: splits by content, so that what is held out stays held out.
+
+A level's split follows from a hash of its bytes alone. Enlarging a pool, reordering it or widening its records moves no
+level from one split to another, and equal levels are always in the same split.
+"""
+
+import zlib
+
+import numpy as np
+
+from llm_envs.world import World, check_choice
+
+SPLITS = ("train", "validation", "test", "all")
+ORDERS = ("random", "sweep")
+SHARES = {"train": range(0, 80), "validation": range(80, 90), "test": range(90, 100)}  # percent
+
+
+def percentile(levels: np.ndarray) -> np.ndarray:
+    """Return each level's place in 0..99, from its bytes without trailing zeros (padding does not count)."""
+    raw = levels.view(np.uint8).reshape(len(levels), -1)
+    # CRC-32 is linear: multiply before taking the top bits, or near levels fall into near places.
+    codes = np.array([zlib.crc32(row.tobytes().rstrip(b"\0")) for row in raw], np.uint64)
+    spread = (codes * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32)
+    return (spread * np.uint64(100) >> np.uint64(32)).astype(np.int64)
+
+
+def select(world: World, split: str | None) -> np.ndarray:
+    """Return the levels of a split; None means "train", or "all" where the user brought the levels.
+
+    Raises:
+        ValueError: an unknown split, or one that holds none of the pool's levels.
+    """
+    split = split or ("all" if world.own_levels else "train")
+    check_choice("split", split, SPLITS)
+    if split == "all":
+        return world.levels
+    places, share = percentile(world.levels), SHARES[split]
+    chosen = world.levels[(places >= share.start) & (places < share.stop)]
+    if not len(chosen):
+        raise ValueError(
+            f"split={split!r} holds none of the {len(world.levels)} levels; add levels or pass split='all'"
+        )
+    return chosen

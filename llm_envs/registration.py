@@ -1,0 +1,100 @@
+"""Ids and where their builders live. Importing this module imports no world, no torch and no numba."""
+
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llm_envs.batch import BatchEnv
+    from llm_envs.world import World
+
+# id -> builder, as a function or as "module:function"; the builder's keyword arguments are the configuration.
+_builders: dict[str, Callable | str] = {
+    "Tokens/Addition-v0": "llm_envs.tokens.addition:addition",
+    "Tokens/Copy-v0": "llm_envs.tokens.copy:copy",
+    "Nav/FourRooms-v0": "llm_envs.navigation.four_rooms:four_rooms",
+    "Nav/PathPlanner-v0": "llm_envs.navigation.path_planner:path_planner",
+    "PathPlanner-v0": "llm_envs.navigation.path_planner:path_planner",
+    "Text/Coin-v0": "llm_envs.text.coin:coin",
+    "TextGame-v0": "llm_envs.text.coin:coin",
+}
+
+
+def ids() -> list[str]:
+    """Return every registered id."""
+    return list(_builders)
+
+
+def register(world_id: str, builder: Callable | str) -> None:
+    """Register a world under `world_id`, here and in Gymnasium.
+
+    Args:
+        world_id: an id as Gymnasium writes them, such as "Mine/Corridor-v0".
+        builder: a function that returns a `World`, or "module:function"; its keyword arguments are the configuration.
+    """
+    if world_id in _builders:
+        raise ValueError(f"the id {world_id!r} is taken")
+    _register_in_gymnasium(world_id)
+    _builders[world_id] = builder
+
+
+def register_envs() -> None:
+    """Tell Gymnasium of every id; what the entry-point group `gymnasium.envs` calls."""
+    for world_id in _builders:
+        _register_in_gymnasium(world_id)
+
+
+def _register_in_gymnasium(world_id: str) -> None:
+    from gymnasium.envs.registration import register, registry
+
+    if world_id not in registry:
+        register(
+            id=world_id,
+            entry_point="llm_envs.adapters.gym:make_single",
+            vector_entry_point="llm_envs.adapters.gym:make_vector",
+            kwargs={"world_id": world_id},
+        )
+
+
+def find(world_id: str) -> Callable:
+    """Return a world's builder; ValueError for an unknown id."""
+    if world_id not in _builders:
+        raise ValueError(f"there is no world {world_id!r}; the ids are {', '.join(_builders)}")
+    builder = _builders[world_id]
+    if isinstance(builder, str):
+        module, _, name = builder.partition(":")
+        builder = getattr(importlib.import_module(module), name)
+    return builder
+
+
+def build(world_id: str, config: dict[str, Any]) -> "World":
+    """Build a world; TypeError for an unknown keyword, naming the valid ones."""
+    builder = find(world_id)
+    valid = inspect.signature(builder).parameters
+    for name in config:
+        if name not in valid:
+            raise TypeError(f"{world_id} has no option {name!r}; its options are {', '.join(valid)}")
+    return builder(**config)
+
+
+def make_batch(world_id: str, num_envs: int, **options: Any) -> "BatchEnv":
+    """Make a `BatchEnv` of `num_envs` rows of a world.
+
+    Args:
+        world_id: one of `ids()`.
+        num_envs: number of rows, N.
+        options: `device`, `seed`, `split`, `order`, `group_size`, `weights`, `rewards`, `threads`, `check_actions`,
+            `autoreset` as `BatchEnv` has them; every other keyword is the world's configuration.
+
+    Raises:
+        ValueError: an unknown id, or a value out of range.
+        TypeError: an unknown keyword.
+    """
+    from llm_envs.batch import BatchEnv, describe
+
+    engine = set(inspect.signature(BatchEnv).parameters) - {"world", "num_envs", "identity"}
+    config = {name: value for name, value in options.items() if name not in engine}
+    settings = {name: value for name, value in options.items() if name in engine}
+    world = build(world_id, config)
+    return BatchEnv(world, num_envs, identity=describe(world_id, config), **settings)

@@ -1,0 +1,23 @@
+"""Tokenizers made by rule: a closed list of words or characters, no training, no files."""
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+PAD, END = 0, 1  # in every token world: padding after the text, and the token that ends an answer
+SPECIAL = ("<pad>", "<end>")
+
+
+def character_tokenizer(characters: str) -> Tokenizer:
+    """Return a tokenizer with one token a character, after the special ones; texts decode without spaces added."""
+    tokenizer = word_tokenizer(list(characters))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    tokenizer.decoder = decoders.Fuse()
+    return tokenizer
+
+
+def word_tokenizer(words: list[str]) -> Tokenizer:
+    """Return a tokenizer with one token a word, after the special ones; texts are split and joined at spaces."""
+    names = [*SPECIAL, *words]
+    tokenizer = Tokenizer(models.WordLevel({name: i for i, name in enumerate(names)}, unk_token=SPECIAL[0]))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.add_special_tokens(list(SPECIAL))
+    return tokenizer
