@@ -10,7 +10,7 @@ One step, for every row:
 Everything returned is a view of live buffers: copy what must outlast the next step.
 """
 
-import json
+import copy
 import zlib
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from llm_envs import kernels, levels, snapshot
+from llm_envs.checks import check_actions, check_seed, merge_weights
 from llm_envs.memory import Records
 from llm_envs.rng import GOLDEN, mix
-from llm_envs.world import Vector, World, check_choice, check_range, record, values
+
+from llm_envs.world import Vector, World, check_choice, check_range, values
 
 if TYPE_CHECKING:
     import torch
@@ -84,7 +86,7 @@ class BatchEnv:
         self.device, self.seed, self.order, self.group_size = str(device), int(seed), order, group_size
         self.weights = merge_weights(world, weights)
         pool = levels.select(world, split)
-        self.num_levels = len(pool)
+        self.num_levels, self.pool_checksum = len(pool), zlib.crc32(pool.tobytes())
         setup = values(
             kernels.setup_record(world),
             params=world.params[0],
@@ -105,14 +107,16 @@ class BatchEnv:
         self._states, self._outcomes = make(num_envs, world.state), make(num_envs, kernels.outcome_record(world))
         self._observations = make(num_envs, world.observation, columns=True)
         self._finals = make(num_envs, world.observation, columns=True)
-        self._actions = make(num_envs, action_record(world))
+        self._actions = make(num_envs, kernels.action_record(world))
+        self._action_field = "index" if isinstance(world.actions, int) else "vector"
         self._check_actions = self.device == "cpu" if check_actions is None else check_actions
         self._bind()
         self._started, self._views = False, {}
-        self._terms, self._term_values = (), {}
-        rewards = tuple(rewards)
-        if rewards:
-            self._add_rewards(rewards)
+        self._terms, rewards = None, tuple(rewards)
+        if rewards:  # only now is torch needed
+            from llm_envs.rewards import RewardTerms
+
+            self._terms = RewardTerms(rewards, self)
 
     def _use_device(self, threads: int | None) -> None:
         """Choose where records live and what drives them."""
@@ -143,15 +147,6 @@ class BatchEnv:
         self._step_arguments = (*self._start_arguments, self._finals.records, actions, self._outcomes.records)
         self._serial = self._region is nullcontext
 
-    def _add_rewards(self, rewards: tuple) -> None:
-        """Take reward callables; only now is torch needed."""
-        import torch
-
-        from llm_envs.rewards import as_terms
-
-        self._terms = as_terms(rewards, self.world.signals)
-        self._term_values = {t.name: torch.zeros(self.num_envs, device=self.device) for t in self._terms}
-
     # ------------------------------------------------------------------ what is seen
 
     def _step_view(self, kind: str) -> Step:
@@ -159,12 +154,10 @@ class BatchEnv:
         if kind not in self._views:
             outcome = getattr(self._outcomes, kind)
             signals = {name: outcome["values"][:, k] for k, name in enumerate(self.world.signals)}
-            terms = self._term_values
+            terms = self._terms.values if self._terms else {}
             signals |= terms if kind == "tensors" else {name: value.numpy() for name, value in terms.items()}
             flags = (outcome["reward"], outcome["terminated"], outcome["truncated"])
-            self._views[kind] = Step(
-                getattr(self._observations, kind), *flags, getattr(self._finals, kind), signals
-            )
+            self._views[kind] = Step(getattr(self._observations, kind), *flags, getattr(self._finals, kind), signals)
         return self._views[kind]
 
     @property
@@ -176,6 +169,16 @@ class BatchEnv:
     def tensors(self) -> Step:
         """The last step as torch views."""
         return self._step_view("tensors")
+
+    @property
+    def started(self) -> bool:
+        """Whether there is a state to step: reset() or restore() has been called."""
+        return self._started
+
+    @property
+    def action_buffer(self) -> np.ndarray:
+        """Where `apply` reads the actions, (N,) int64 or (N, *shape) float32 (CPU only)."""
+        return self._actions.arrays[self._action_field]
 
     @property
     def level_index(self) -> np.ndarray:
@@ -236,13 +239,30 @@ class BatchEnv:
         """`step` without its views: read `arrays` or `tensors` after it."""
         if not self._started:
             raise RuntimeError("reset() must be called before the first step")
-        self._actions_in(actions)
-        if self._terms:
-            self._advance_with_rewards()
+        if self.device == "cpu":
+            target, given = self._actions.arrays[self._action_field], np.asarray(actions)
+            if self._check_actions:
+                check_actions(self.world, given, target.shape)
+            target[...] = given
+        else:
+            target = self._actions.tensors[self._action_field]
+            if self._check_actions:
+                check_actions(self.world, actions.cpu().numpy(), target.shape)
+            target.copy_(actions.view(target.shape))
+        self.apply()
+
+    def apply(self) -> None:
+        """Step every row by the actions that stand in the action buffer."""
+        if self._terms is not None:
+            self._terms.step(self)
         elif self._serial:
             self._step_rows(*self._step_arguments)
         else:
-            self._run(self._step_rows, self._step_arguments)
+            self.run_rules()
+
+    def run_rules(self) -> None:
+        """Run the kernel alone: a step without the reward callables."""
+        self._run(self._step_rows, self._step_arguments)
 
     def _run(self, driver: Any, arguments: tuple) -> None:
         """Call a driver in its region; in the child of a fork, where threads are lost, change to one thread."""
@@ -267,61 +287,28 @@ class BatchEnv:
             check_actions(self.world, given, target.shape)
         target[...] = given
 
-    def _advance_with_rewards(self) -> None:
-        """Step, then add each callable's term; if one raises, put everything back and let it through."""
-        from llm_envs.rewards import Transition
-
-        buffers = (self._states, self._observations, self._finals, self._outcomes)
-        saved = [buffer.read() for buffer in buffers]
-        now = self.tensors
-        before = {name: value.clone() for name, value in now.obs.items()}
-        terms = {name: value.clone() for name, value in self._term_values.items()}
-        try:
-            self._run(self._step_rows, self._step_arguments)
-            done = now.terminated | now.truncated
-            obs = {k: v.where(~done.view(-1, *[1] * (v.ndim - 1)), now.final_obs[k]) for k, v in now.obs.items()}
-            signals = {name: now.signals[name] for name in self.world.signals}
-            action = next(iter(self._actions.tensors.values()))
-            whole = Transition(before, action, obs, now.terminated, now.truncated, signals, self.decode)
-            for term in self._terms:
-                target = self._term_values[term.name]
-                target.zero_()
-                if not term.at_end:
-                    target.copy_(term(whole))
-                elif bool(done.any()):
-                    target[done] = term(whole.rows(done))
-                now.reward.add_(target.nan_to_num(0.0), alpha=term.weight)
-        except BaseException:
-            for buffer, raw in zip(buffers, saved, strict=True):
-                buffer.write(raw)
-            for name, value in terms.items():
-                self._term_values[name].copy_(value)
-            raise
+    @property
+    def last_action(self) -> "torch.Tensor":
+        """The actions of the last step, (N,) int64 or (N, *shape) float32, a live view."""
+        return self._actions.tensors[self._action_field]
 
     # ------------------------------------------------------------------ saving, showing
 
-    def _header(self) -> dict:
-        """What a snapshot must agree with."""
-        world = self.world
-        layout = repr((world.state, world.observation)) + kernels.fingerprint(world.reset) + kernels.fingerprint(world.step)
-        return {
-            "world": self.identity.partition(" ")[0],
-            "configuration": self.identity.partition(" ")[2],
-            "layout": zlib.crc32(layout.encode()),
-            "levels": zlib.crc32(self._levels.read()),
-            "params": zlib.crc32(world.params.tobytes()),
-            "num_envs": self.num_envs,
-            "order": self.order,
-            "group_size": self.group_size,
-            "max_steps": world.max_steps,
-        }
+    def save_buffers(self) -> list[bytes]:
+        """Return copies of all that a step writes."""
+        return [buffer.read() for buffer in (self._states, self._observations, self._finals, self._outcomes)]
+
+    def load_buffers(self, saved: list[bytes]) -> None:
+        """Undo steps: take back what `save_buffers` returned."""
+        for buffer, raw in zip((self._states, self._observations, self._finals, self._outcomes), saved, strict=True):
+            buffer.write(raw)
 
     def snapshot(self) -> bytes:
         """Return the whole batch as bytes; a batch restored from them goes on bit by bit as this one would."""
         if not self._started:
             raise RuntimeError("reset() must be called before snapshot()")
         parts = (self._states, self._observations)
-        return snapshot.pack(self._header(), [part.read() for part in parts])
+        return snapshot.pack(snapshot.header(self), [part.read() for part in parts])
 
     def restore(self, saved: bytes) -> None:
         """Take up a snapshot of the same world, configuration, pool and number of rows.
@@ -330,7 +317,7 @@ class BatchEnv:
             ValueError: it is damaged or of another batch, and says in what; nothing has changed.
         """
         parts = (self._states, self._observations)
-        found = snapshot.unpack(saved, self._header(), [self.num_envs * part.kind.itemsize for part in parts])
+        found = snapshot.unpack(saved, snapshot.header(self), [self.num_envs * part.kind.itemsize for part in parts])
         level = np.frombuffer(found[0], self.world.state)["level"]
         if level.min() < 0 or level.max() >= self.num_levels:
             raise ValueError(f"the snapshot plays levels {level.min()} to {level.max()} of {self.num_levels}")
@@ -342,9 +329,10 @@ class BatchEnv:
         """Return observations, (M, ...) arrays or tensors, as M texts."""
         host = {name: np.asarray(value.cpu() if hasattr(value, "cpu") else value) for name, value in obs.items()}
         count = len(next(iter(host.values())))
-        return [self._decode_row({name: value[i] for name, value in host.items()}) for i in range(count)]
+        return [self.decode_row({name: value[i] for name, value in host.items()}) for i in range(count)]
 
-    def _decode_row(self, obs: Mapping[str, np.ndarray]) -> str:
+    def decode_row(self, obs: Mapping[str, np.ndarray]) -> str:
+        """Return one observation, without a batch dimension, as text."""
         world = self.world
         if world.decode is not None:
             return world.decode(obs)
@@ -362,12 +350,19 @@ class BatchEnv:
         check_range("row", row, 0, self.num_envs - 1)
         if self.world.render is not None:
             return self.world.render(*self.row(row))
-        return self._decode_row({name: value[row] for name, value in self._host_obs().items()})
+        return self.decode_row({name: value[row] for name, value in self.to_host().obs.items()})
 
-    def _host_obs(self) -> dict[str, np.ndarray]:
+    def to_host(self) -> Step:
+        """Return the last step as NumPy copies, from any device."""
         if self.device == "cpu":
-            return self.arrays.obs
-        return {name: value.cpu().numpy() for name, value in self.tensors.obs.items()}
+            return copy.deepcopy(self.arrays)
+        step = self.tensors
+
+        def copied(group: dict) -> dict:
+            return {name: value.cpu().numpy() for name, value in group.items()}
+
+        flags = (value.cpu().numpy() for value in step[1:4])
+        return Step(copied(step.obs), *flags, copied(step.final_obs), copied(step.signals))
 
     def frame(self, row: int = 0) -> np.ndarray:
         """Return row `row` as an image, (height, width, 3) uint8; ValueError where the world draws none."""
@@ -379,49 +374,7 @@ class BatchEnv:
         """Return which actions are legal now, (N, A) bool; all of them in a world without `action_mask`."""
         if not isinstance(self.world.actions, int):
             raise ValueError("only discrete actions have masks")
-        obs = self._host_obs()
+        obs = self.to_host().obs
         if "action_mask" in obs:
             return obs["action_mask"].astype(bool)
         return np.ones((self.num_envs, self.world.actions), bool)
-
-
-def action_record(world: World) -> np.dtype:
-    """Return the record that holds one action."""
-    if isinstance(world.actions, int):
-        return record(index=np.int64)
-    return record(vector=(np.float32, world.actions.shape))
-
-
-def check_seed(seed: Any) -> None:
-    """Raise unless `seed` is an integer from 0 to 2^63 - 1."""
-    check_range("seed", seed, 0, 2**63 - 1)
-
-
-def check_actions(world: World, actions: np.ndarray, shape: tuple[int, ...]) -> None:
-    """Raise ValueError for actions of the wrong dtype, shape or range."""
-    discrete = isinstance(world.actions, int)
-    kinds, wanted = ("iu", "integers") if discrete else ("f", "floats")
-    if actions.dtype.kind not in kinds:
-        raise ValueError(f"actions have dtype {actions.dtype}; they must be {wanted}")
-    if actions.shape != tuple(shape):
-        raise ValueError(f"actions have shape {actions.shape}; it must be {tuple(shape)}")
-    low, high = (0, world.actions - 1) if discrete else (world.actions.low, world.actions.high)
-    least, most = actions.min(), actions.max()
-    if not (least >= low and most <= high):  # NaN fails too
-        raise ValueError(f"actions reach from {least} to {most}; they must be from {low} to {high}")
-
-
-def merge_weights(world: World, weights: Mapping[str, float] | None) -> dict[str, float]:
-    """Return the weight of every signal: the world's defaults, overridden by `weights`."""
-    for name, weight in (weights or {}).items():
-        if name not in world.signals:
-            raise ValueError(f"there is no signal {name!r}; the signals are {', '.join(world.signals)}")
-        if not np.isfinite(weight):
-            raise ValueError(f"the weight of {name!r} is {weight}; it must be finite")
-    return {**world.signals, **(weights or {})}
-
-
-def describe(world_id: str, config: Mapping[str, Any]) -> str:
-    """Return a world's identity for snapshots: its id and its configuration (levels have a checksum of their own)."""
-    plain = {name: value for name, value in config.items() if isinstance(value, (int, float, str, bool, type(None)))}
-    return f"{world_id} {json.dumps(plain, sort_keys=True)}"

@@ -79,6 +79,12 @@ def outcome_record(world: World) -> np.dtype:
     )
 
 
+def action_record(world: World) -> np.dtype:
+    """Return the record that holds one action; the rule gets `index` itself, or the record for its `vector`."""
+    if isinstance(world.actions, int):
+        return record(index=np.int64)
+    return record(vector=(np.float32, world.actions.shape))
+
 
 def legal_index(action, setup):
     """Say whether a discrete action is in range; the engine lets any other pass the turn."""

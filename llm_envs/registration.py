@@ -91,7 +91,8 @@ def make_batch(world_id: str, num_envs: int, **options: Any) -> "BatchEnv":
         ValueError: an unknown id, or a value out of range.
         TypeError: an unknown keyword.
     """
-    from llm_envs.batch import BatchEnv, describe
+    from llm_envs.batch import BatchEnv
+    from llm_envs.checks import describe
 
     engine = set(inspect.signature(BatchEnv).parameters) - {"world", "num_envs", "identity"}
     config = {name: value for name, value in options.items() if name not in engine}

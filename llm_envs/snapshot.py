@@ -7,10 +7,33 @@ outside the pool are refused.
 import json
 import struct
 import zlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from llm_envs.kernels import fingerprint
+
+if TYPE_CHECKING:
+    from llm_envs.batch import BatchEnv
+
 MAGIC = b"llm-envs snapshot 1\n"
+
+
+def header(batch: "BatchEnv") -> dict:
+    """Return what a snapshot and the batch that takes it up must agree in."""
+    world, (name, _, configuration) = batch.world, batch.identity.partition(" ")
+    rules = "".join(fingerprint(rule) for rule in (world.reset, world.step, world.observe))
+    return {
+        "world": name,
+        "configuration": configuration,
+        "layout": zlib.crc32(repr((world.state, world.observation, rules)).encode()),
+        "levels": batch.pool_checksum,
+        "params": zlib.crc32(world.params.tobytes()),
+        "num_envs": batch.num_envs,
+        "order": batch.order,
+        "group_size": batch.group_size,
+        "max_steps": world.max_steps,
+    }
 
 
 def pack(header: dict, parts: list[bytes]) -> bytes:

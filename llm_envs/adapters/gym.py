@@ -1,0 +1,221 @@
+"""Gymnasium's views of a batch: `GymEnv`, one row that never resets itself, and `GymVectorEnv`, N rows, SAME_STEP.
+
+Written for Gymnasium 1.1 to 1.4. What `gym.make` and `gym.make_vec` of every registered id return.
+"""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.vector.utils import batch_space
+
+from llm_envs.batch import BatchEnv
+from llm_envs.registration import build, make_batch
+from llm_envs.spaces import action_space, observation_space
+from llm_envs.world import World, check_choice
+
+SECONDS_PER_FRAME = 0.1
+
+
+def make_single(world_id: str, render_mode: str | None = None, **options: Any) -> "GymEnv":
+    """Make what `gym.make(world_id, **options)` returns below Gymnasium's own wrappers."""
+    for fixed in ("autoreset", "num_envs", "group_size"):
+        if fixed in options:
+            raise TypeError(f"gym.make takes no option {fixed!r}; use gym.make_vec or llm_envs.make_batch")
+    return GymEnv(make_batch(world_id, 1, autoreset=False, **options), render_mode)
+
+
+def make_vector(
+    world_id: str, num_envs: int = 1, render_mode: str | None = None, **options: Any
+) -> gym.vector.VectorEnv:
+    """Make what `gym.make_vec(world_id, num_envs, **options)` returns.
+
+    Where a world shows or takes strings (observation="text", action="text") it is Gymnasium's own SyncVectorEnv around
+    single environments: strings live on the host in any case.
+    """
+    if _speaks_text(build(world_id, _config_of(world_id, options))):
+        return SyncVectorEnv(
+            [lambda: make_single(world_id, render_mode, **options)] * num_envs, autoreset_mode=AutoresetMode.SAME_STEP
+        )
+    return GymVectorEnv(make_batch(world_id, num_envs, **options), render_mode)
+
+
+def _config_of(world_id: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that decide whether a world speaks text."""
+    return {name: value for name, value in options.items() if name in ("observation", "action")}
+
+
+def _speaks_text(world: World) -> bool:
+    return world.text_observation or world.parse is not None
+
+
+def render_modes(world: World) -> list[str]:
+    """Return the render modes of a world: text always, pictures where it draws them."""
+    return ["ansi", "human"] + (["rgb_array"] if world.frame is not None else [])
+
+
+def draw(batch: BatchEnv, row: int, render_mode: str | None) -> Any:
+    """Return (or, for "human", print) one row as `render_mode` asks."""
+    if render_mode == "rgb_array":
+        return batch.frame(row)
+    if render_mode is None:
+        gym.logger.warn("render() was called on an environment made without a render_mode")
+        return None
+    text = batch.render(row)
+    return text if render_mode == "ansi" else print(text)
+
+
+class GymEnv(gym.Env):
+    """One row as a Gymnasium environment; made by `gym.make(id, **config)`.
+
+    `info["signals"]` holds the unweighted reward terms of the step by name.
+    """
+
+    def __init__(self, batch: BatchEnv, render_mode: str | None = None) -> None:
+        world = batch.world
+        if render_mode is not None:
+            check_choice("render_mode", render_mode, tuple(render_modes(world)))
+        self.batch, self.render_mode = batch, render_mode
+        self.metadata = {"render_modes": render_modes(world), "render_fps": round(1 / SECONDS_PER_FRAME)}
+        self.observation_space, self.action_space = observation_space(world), action_space(world)
+        self._discrete, self._texts = isinstance(world.actions, int), _speaks_text(world)
+        self._over = False
+        # Bound once: looking these up costs as much as a step.
+        now = batch.arrays
+        self._observation, self._signals = now.obs, now.signals
+        self._reward, self._terminated, self._truncated = now.reward, now.terminated, now.truncated
+        self._action = batch.action_buffer
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, dict]:
+        """Begin the next episode; a `seed` makes it the first of that seed's episodes."""
+        super().reset(seed=seed)
+        if seed is None and not self.batch.started:
+            seed = int(self.np_random.integers(2**31))  # Gymnasium: an unseeded environment is not reproducible
+        self.batch.restart(seed)
+        self._over = False
+        if self.render_mode == "human":
+            self.render()
+        return self._observe(), self._describe()
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
+        """Take one step. ValueError for an illegal action, RuntimeError after the end; the state is then unchanged."""
+        if self._over or not self.batch.started:
+            raise RuntimeError("the episode is over: call reset()" if self._over else "call reset() before step()")
+        if self.batch.world.parse is not None:
+            if not isinstance(action, str):
+                raise ValueError(f"the action is {action!r}; it must be a string")
+            action = self.batch.world.parse(action)
+        if self._discrete:
+            if isinstance(action, (bool, float)) or not self.action_space_holds(action):
+                raise ValueError(
+                    f"the action is {action!r}; it must be an integer from 0 to {self.batch.world.actions - 1}"
+                )
+            self._action[0] = action
+            self.batch.apply()
+        else:
+            self.batch.advance(np.asarray(action)[None])
+        terminated, truncated = bool(self._terminated[0]), bool(self._truncated[0])
+        self._over = terminated or truncated
+        info = self._describe()
+        info["signals"] = {name: float(value[0]) for name, value in self._signals.items()}
+        if self.render_mode == "human":
+            self.render()
+        return self._observe(), float(self._reward[0]), terminated, truncated, info
+
+    def action_space_holds(self, action: Any) -> bool:
+        """Say whether `action` is one integer in range; faster than `action_space.contains`."""
+        try:
+            return action.__index__() in range(self.batch.world.actions)  # type: ignore[arg-type]
+        except (AttributeError, TypeError):
+            return False
+
+    def _observe(self) -> Any:
+        """Return the observation as copies, or as text."""
+        row = {name: value[0].copy() for name, value in self._observation.items()}
+        return self.batch.decode_row(row) if self.batch.world.text_observation else row
+
+    def _describe(self) -> dict[str, Any]:
+        """Return what a text world's string form tells beside the observation."""
+        world = self.batch.world
+        return world.info(*self.batch.row(0)) if self._texts and world.info is not None else {}
+
+    def action_masks(self) -> np.ndarray:
+        """Return which actions are legal now, (A,) bool: what sb3_contrib's MaskablePPO asks for."""
+        return self.batch.action_masks()[0]
+
+    def render(self) -> Any:
+        """Return a text or a picture, or print, as `render_mode` says."""
+        return draw(self.batch, 0, self.render_mode)
+
+
+class GymVectorEnv(gym.vector.VectorEnv):
+    """N rows as a Gymnasium vector environment; made by `gym.make_vec(id, num_envs, **config)`.
+
+    Autoreset mode SAME_STEP. `infos` are laid out as Gymnasium's SyncVectorEnv lays them out in that mode.
+
+    Args:
+        batch: the batch to show.
+        render_mode: "ansi", "human" or "rgb_array".
+        copy: hand out copies of the observations; False for live views, valid until the next step.
+    """
+
+    def __init__(self, batch: BatchEnv, render_mode: str | None = None, copy: bool = True) -> None:
+        world = batch.world
+        if render_mode is not None:
+            check_choice("render_mode", render_mode, tuple(render_modes(world)))
+        self.batch, self.num_envs, self.render_mode, self.copy = batch, batch.num_envs, render_mode, copy
+        self.metadata = {"render_modes": render_modes(world), "autoreset_mode": AutoresetMode.SAME_STEP}
+        self.single_observation_space, self.single_action_space = observation_space(world), action_space(world)
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[dict, dict]:
+        """Begin a new episode in every row; row i as a single environment seeded `seed + i`."""
+        super().reset(seed=seed)
+        if seed is None and not self.batch.started:
+            seed = int(self.np_random.integers(2**31))
+        self.batch.restart(seed)
+        return self._observations(), {}
+
+    def step(self, actions: Any) -> tuple[dict, np.ndarray, np.ndarray, np.ndarray, dict]:
+        """Step every row; ValueError for illegal actions, and then no row has moved."""
+        self.batch.advance(actions)
+        now = self.batch.arrays
+        done = now.terminated | now.truncated
+        infos: dict[str, Any] = {}
+        if not done.all():
+            infos |= _signal_infos(now.signals, ~done)
+        if done.any():
+            finals = np.full(self.num_envs, None, dtype=object)
+            for i in np.flatnonzero(done):
+                finals[i] = {name: value[i].copy() for name, value in now.final_obs.items()}
+            infos |= {"final_obs": finals, "_final_obs": done}
+            infos |= {"final_info": _signal_infos(now.signals, done), "_final_info": done.copy()}
+        return (
+            self._observations(),
+            now.reward.astype(np.float64),
+            now.terminated.copy(),
+            now.truncated.copy(),
+            infos,
+        )
+
+    def _observations(self) -> dict[str, np.ndarray]:
+        obs = self.batch.arrays.obs
+        return {name: value.copy() for name, value in obs.items()} if self.copy else obs
+
+    def action_masks(self) -> np.ndarray:
+        """Return which actions are legal now, (N, A) bool."""
+        return self.batch.action_masks()
+
+    def render(self) -> tuple | None:
+        """Return every row as text or picture, as `render_mode` says."""
+        return tuple(draw(self.batch, i, self.render_mode) for i in range(self.num_envs))
+
+
+def _signal_infos(signals: dict[str, np.ndarray], rows: np.ndarray) -> dict[str, Any]:
+    """Return {"signals": {name: (N,), "_name": rows}, "_signals": rows}, zero outside `rows`."""
+    told: dict[str, np.ndarray] = {}
+    for name, value in signals.items():
+        told[name], told[f"_{name}"] = np.where(rows, value, 0.0).astype(np.float64), rows.copy()
+    return {"signals": told, "_signals": rows.copy()}

@@ -1,0 +1,44 @@
+"""What a user may pass to a batch: seeds, actions and weights, each refused with what was given and what is allowed."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from llm_envs.world import World, check_range
+
+
+def check_seed(seed: Any) -> None:
+    """Raise unless `seed` is an integer from 0 to 2^63 - 1."""
+    check_range("seed", seed, 0, 2**63 - 1)
+
+
+def check_actions(world: World, actions: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Raise ValueError for actions of the wrong dtype, shape or range."""
+    discrete = isinstance(world.actions, int)
+    kinds, wanted = ("iu", "integers") if discrete else ("f", "floats")
+    if actions.dtype.kind not in kinds:
+        raise ValueError(f"actions have dtype {actions.dtype}; they must be {wanted}")
+    if actions.shape != tuple(shape):
+        raise ValueError(f"actions have shape {actions.shape}; it must be {tuple(shape)}")
+    low, high = (0, world.actions - 1) if discrete else (world.actions.low, world.actions.high)
+    least, most = actions.min(), actions.max()
+    if not (least >= low and most <= high):  # NaN fails too
+        raise ValueError(f"actions reach from {least} to {most}; they must be from {low} to {high}")
+
+
+def merge_weights(world: World, weights: Mapping[str, float] | None) -> dict[str, float]:
+    """Return the weight of every signal: the world's defaults, overridden by `weights`."""
+    for name, weight in (weights or {}).items():
+        if name not in world.signals:
+            raise ValueError(f"there is no signal {name!r}; the signals are {', '.join(world.signals)}")
+        if not np.isfinite(weight):
+            raise ValueError(f"the weight of {name!r} is {weight}; it must be finite")
+    return {**world.signals, **(weights or {})}
+
+
+def describe(world_id: str, config: Mapping[str, Any]) -> str:
+    """Return a world's identity for snapshots: its id and its configuration (levels have a checksum of their own)."""
+    plain = {name: value for name, value in config.items() if isinstance(value, (int, float, str, bool, type(None)))}
+    return f"{world_id} {json.dumps(plain, sort_keys=True)}"

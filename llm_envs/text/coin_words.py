@@ -1,0 +1,91 @@
+"""What the coin game says and understands: phrases as rows of a token table, room names, commands a player may type.
+
+A phrase is a row of TOKENS, its first COUNTS entries. The first phrases are the commands, in the order of the actions.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from llm_envs.tokens.vocabulary import SPECIAL
+
+DIRECTIONS = ("north", "south", "east", "west")
+BACK = (1, 0, 3, 2)  # the direction that leads back
+COMMANDS = (*(f"go {direction}" for direction in DIRECTIONS), "take coin", "examine coin", "look", "inventory")
+TAKE, EXAMINE, LOOK, INVENTORY, OTHER = range(len(DIRECTIONS), len(COMMANDS) + 1)  # after the four directions
+
+REPLIES = (
+    ">",
+    "A coin lies here .",
+    "Taken . You have won .",
+    "It is small and golden .",
+    "You carry nothing .",
+    "You carry a coin .",
+    "You see no way there .",  # from here on the command was refused
+    "You see no coin here .",
+    "That makes no sense .",
+)
+PROMPT, COIN_HERE, TAKEN, LOOKS, NOTHING, COIN_HELD, NO_WAY, NO_COIN, NO_SENSE = range(OTHER + 1, OTHER + 10)
+EXITS = NO_SENSE + 1  # 16 phrases, after a room's name: bit d of the phrase's place says that direction d is open
+
+NAMES = (
+    "Anteroom, Apiary, Archive, Armory, Arsenal, Atelier, Atrium, Attic, Aviary, Back Porch, Bakery, Ballroom, "
+    "Banquet Hall, Barn, Bell Tower, Belvedere, Boathouse, Boiler Room, Bookshop, Brewery, Butlery, Buttery, Catacomb, "
+    "Chapel, Cistern, Clock Room, Cloister, Coal Cellar, Coatroom, Colonnade, Conservatory, Courtyard, Crow Loft, "
+    "Crypt, Dairy, Darkroom, Dovecote, Drawing Room, Dry Dock, Engine Room, Fernery, Forge, Foundry, Foyer, Fruit "
+    "Cellar, Gallery, Game Larder, Garden, Gatehouse, Glasshouse, Granary, Great Hall, Grotto, Guardroom, Harness "
+    "Room, Hayloft, Herb Garden, Ice House, Infirmary, Joinery, Kennel, Laboratory, Lamp Room, Landing, Library, "
+    "Lighthouse, Linen Closet, Map Room, Mill, Mint, Music Room, Nursery, Observatory, Orangery, Orchard, Parlor, "
+    "Pavilion, Planetarium, Pottery, Pump Room, Quarry, Rookery, Rose Garden, Root Cellar, Saddlery, Scriptorium, "
+    "Scullery, Smokehouse, Spice Room, Stables, Sun Deck, Tannery, Tea House, Throne Room, Toolshed, Vestibule, "
+    "Vineyard, Wardrobe, Wine Cellar, Winter Garden"
+).split(", ")
+
+
+def exits_phrase(code: int) -> str:
+    """Return what follows a room's name where the directions in the bits of `code` are open."""
+    ways = [direction for d, direction in enumerate(DIRECTIONS) if code >> d & 1]
+    return ". " + (f"Exits : {' '.join(ways)} ." if ways else "No exits .")
+
+
+PHRASES = (*COMMANDS, "...", *REPLIES, *map(exits_phrase, range(16)))  # "..." stands for what was not understood
+WORDS = (*SPECIAL, *dict.fromkeys(word for text in (*PHRASES, *NAMES) for word in text.split()))
+WORD_IDS = {word: i for i, word in enumerate(WORDS)}
+
+COUNTS = np.array([len(phrase.split()) for phrase in PHRASES], np.int16)
+TOKENS = np.zeros((len(PHRASES), COUNTS.max()), np.int16)
+for i, phrase in enumerate(PHRASES):
+    TOKENS[i, : COUNTS[i]] = [WORD_IDS[word] for word in phrase.split()]
+
+LONGEST_NAME = 4  # words of a room's name
+LONGEST_TURN = int(1 + COUNTS[:PROMPT].max() + LONGEST_NAME + COUNTS[EXITS:].max() + COUNTS[PROMPT:EXITS].max())
+
+ARTICLES = {"the", "a", "an", "some", "my", "this", "that"}
+SYNONYMS = {
+    **{f"{verb}{way}": d for d, name in enumerate(DIRECTIONS) for way in (name, name[0]) for verb in
+       ("", "go ", "walk ", "run ")},
+    **dict.fromkeys(("take coin", "get coin", "carry coin", "hold coin", "pick up coin", "pick coin up"), TAKE),
+    **{f"{verb} {at}coin": EXAMINE for verb in ("look", "l") for at in ("", "at ")},
+    **{f"{verb} coin": EXAMINE for verb in ("examine", "x", "watch", "check", "describe", "read")},
+    **dict.fromkeys(("look", "l"), LOOK),
+    **dict.fromkeys(("inventory", "inv", "i", "take inventory"), INVENTORY),
+}  # fmt: skip
+
+
+def parse(text: str) -> int:
+    """Return the action that a typed command stands for, OTHER if none; case, spaces and articles do not matter."""
+    words = text.lower().strip().removesuffix(".").split()
+    return SYNONYMS.get(" ".join(word for word in words if word not in ARTICLES), OTHER)
+
+
+def as_text(tokens: Iterable[int], typed: Iterable[int], words: tuple[str, ...]) -> str:
+    """Return tokens as a text to read, a line for each command and each reply; `typed` marks the commands' words."""
+    text, before = "", 0
+    for token, mine in zip(tokens, typed, strict=True):
+        word = words[token]
+        if word == PHRASES[PROMPT] or before and not mine:
+            text += "\n"
+        elif word not in (".", ":"):
+            text += " "
+        text, before = text + word, mine
+    return text.strip()
