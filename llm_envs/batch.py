@@ -109,7 +109,7 @@ class BatchEnv:
         self._finals = make(num_envs, world.observation, columns=True)
         self._actions = make(num_envs, kernels.action_record(world))
         self._action_field = "index" if isinstance(world.actions, int) else "vector"
-        self._check_actions = self.device == "cpu" if check_actions is None else check_actions
+        self._check_actions = self._on_host if check_actions is None else check_actions
         self._bind()
         self._started, self._views = False, {}
         self._terms, rewards = None, tuple(rewards)
@@ -120,13 +120,14 @@ class BatchEnv:
 
     def _use_device(self, threads: int | None) -> None:
         """Choose where records live and what drives them."""
-        self._threads = 1
-        if self.device != "cpu":
+        self._threads, self._on_host = 1, self.device == "cpu"
+        if not self._on_host:
             from llm_envs import cuda
 
             cuda.require(self.device)
             self._make_records = cuda.records_on(self.device)
             self._start_rows, self._step_rows = cuda.drivers(self.world, self.device)
+            self.device = cuda.torch_device(self.device)  # with its number; "cpu" in Numba's simulator
             self._region = nullcontext
             return
         self._make_records = Records
@@ -142,7 +143,7 @@ class BatchEnv:
         """Bind the drivers' arguments once: looking them up costs more than a step of one row."""
         actions = self._actions.records
         if isinstance(self.world.actions, int):
-            actions = actions["index"]
+            actions = actions.view(np.int64)
         self._start_arguments = tuple(b.records for b in (self._setup, self._levels, self._states, self._observations))
         self._step_arguments = (*self._start_arguments, self._finals.records, actions, self._outcomes.records)
         self._serial = self._region is nullcontext
@@ -239,16 +240,18 @@ class BatchEnv:
         """`step` without its views: read `arrays` or `tensors` after it."""
         if not self._started:
             raise RuntimeError("reset() must be called before the first step")
-        if self.device == "cpu":
+        if self._on_host:
             target, given = self._actions.arrays[self._action_field], np.asarray(actions)
             if self._check_actions:
                 check_actions(self.world, given, target.shape)
             target[...] = given
         else:
-            target = self._actions.tensors[self._action_field]
+            import torch
+
+            target, given = self._actions.tensors[self._action_field], torch.as_tensor(actions, device=self.device)
             if self._check_actions:
-                check_actions(self.world, actions.cpu().numpy(), target.shape)
-            target.copy_(actions.view(target.shape))
+                check_actions(self.world, given.cpu().numpy(), target.shape)
+            target.copy_(given.view(target.shape))
         self.apply()
 
     def apply(self) -> None:
@@ -354,7 +357,7 @@ class BatchEnv:
 
     def to_host(self) -> Step:
         """Return the last step as NumPy copies, from any device."""
-        if self.device == "cpu":
+        if self._on_host:
             return copy.deepcopy(self.arrays)
         step = self.tensors
 

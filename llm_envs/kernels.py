@@ -12,7 +12,7 @@ import threading
 import types
 import warnings
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from llm_envs.world import World, record
 reset = step = observe = legal = rows = None
 begin_row = advance_row = None
 
+LIBRARIES = ("numpy", "numba", "math")  # modules whose contents are no part of a rule
 PARALLEL_FROM = 1024  # rows from which a parallel region pays for its barrier, when `threads` is not given
 
 
@@ -142,30 +143,54 @@ def step_rows(setup, levels, states, observations, finals, actions, outcomes):
         observe(states[i], levels[states[i].level], setup[0].params, observations[i])
 
 
-def fingerprint(function: Callable, digest: Any = None, seen: set | None = None) -> str:
+def fingerprint(function: Callable) -> str:
     """Return a hash of a function's code and, through its globals and closure, of everything it calls and reads.
 
     Numba's disk cache looks at the driver's own file only; with this in the driver's name an edited rule, helper or
     constant, in whatever file, is a different driver.
     """
-    digest, seen = digest or hashlib.sha256(), set() if seen is None else seen
+    digest = hashlib.sha256()
+    _hash_function(function, digest, set())
+    return digest.hexdigest()[:16]
+
+
+def _hash_function(function: Any, digest: Any, seen: set) -> None:
+    options = getattr(function, "targetoptions", None)  # of njit, such as fastmath
     function = getattr(function, "py_func", function)
     if id(function) in seen:
-        return ""
+        return
     seen.add(id(function))
-    code = function.__code__
+    digest.update(repr((options, function.__defaults__)).encode())
+    for cell in function.__closure__ or ():
+        _hash_value(cell.cell_contents, digest, seen)
+    _hash_code(function.__code__, function.__globals__, digest, seen)
+
+
+def _hash_code(code: types.CodeType, names: dict[str, Any], digest: Any, seen: set) -> None:
     digest.update(code.co_code + repr((code.co_names, code.co_varnames, code.co_freevars)).encode())
-    cells = [cell.cell_contents for cell in function.__closure__ or ()]
-    for thing in [*code.co_consts, *cells, *(function.__globals__.get(name) for name in code.co_names)]:
-        if isinstance(getattr(thing, "py_func", thing), types.FunctionType):
-            fingerprint(thing, digest, seen)
-        elif isinstance(thing, np.ndarray):
-            digest.update(repr(thing.dtype).encode() + thing.tobytes())
-        elif isinstance(thing, type):
-            digest.update(thing.__qualname__.encode())
-        elif not isinstance(thing, (types.ModuleType, types.CodeType)):
-            digest.update(repr(thing).encode())
-    return digest.hexdigest()[:16]
+    for value in code.co_consts:
+        if isinstance(value, types.CodeType):  # the inside of a comprehension
+            _hash_code(value, names, digest, seen)
+        else:
+            _hash_value(value, digest, seen)
+    for name in code.co_names:
+        value = names.get(name)
+        if isinstance(value, types.ModuleType) and value.__name__.partition(".")[0] not in LIBRARIES:
+            for attribute in code.co_names:
+                _hash_value(vars(value).get(attribute), digest, seen)
+        else:
+            _hash_value(value, digest, seen)
+
+
+def _hash_value(value: Any, digest: Any, seen: set) -> None:
+    if isinstance(getattr(value, "py_func", value), types.FunctionType):
+        _hash_function(value, digest, seen)
+    elif isinstance(value, np.ndarray):
+        digest.update(repr((value.dtype, value.shape)).encode() + value.tobytes())
+    elif isinstance(value, type):
+        digest.update(value.__qualname__.encode())
+    elif not isinstance(value, types.ModuleType):
+        digest.update(repr(value).encode())
 
 
 def specialise(template: Callable, jit: Callable, **names: Any) -> Callable:
@@ -197,7 +222,7 @@ def rule_names(world: World, jit: Callable) -> dict[str, Any]:
     return rules
 
 
-@lru_cache(maxsize=None)
+@cache
 def _drivers(reset: Any, step: Any, observe: Any, discrete: bool, parallel: bool) -> tuple[Callable, Callable]:
     """Compile-once table of the CPU drivers, by rules: every batch of a world, in any configuration, shares them."""
     view = types.SimpleNamespace(reset=reset, step=step, observe=observe, actions=0 if discrete else None)

@@ -1,33 +1,34 @@
 """Coin: find the one coin in a building of connected rooms, and take it. TextWorld's coin collector.
 
 Description:  Rooms are joined north, south, east and west; the coin lies at the end of a chain of `level` rooms that
-              begins at the start. A way back is always the opposite direction, but the map need not fit on paper: going
-              around a block does not lead back. Each turn appends "> command" and the reply to one transcript.
-Observation:  tokens: int32 (window,), the transcript, padded on the right with <pad> (0). length: int32 (1,), the tokens
-              of it. token_mask: int8 (window,), 1 for the words of commands. action_mask: int8 (A,), 1 for TextWorld's
-              admissible commands: look and inventory always, go through exits, take and examine where the coin lies.
-              When the next turn would not fit, the oldest window / 2 tokens are dropped in one block.
+              begins at the start. The opposite direction leads back, but the map need not fit on paper: going around a
+              block leads to a new room. Each turn appends "> command" and the reply to one transcript.
+Observation:  tokens: int32 (window,), the transcript, padded on the right with <pad> (0). length: int32 (1,), how many
+              they are. token_mask: int8 (window,), 1 for the words of commands. action_mask: int8 (A,), 1 for what
+              TextWorld calls admissible: look and inventory always, go through exits, take and examine where the coin
+              lies. When the next turn would not fit, the oldest window / 2 tokens are dropped in one block.
               With observation="text": the transcript as a string, a line a command and a line a reply.
 Action:       Discrete(8): go north, go south, go east, go west, take coin, examine coin, look, inventory. What is not
               admissible changes nothing but the clock and is answered by a refusal. With action="text": a string, with
               the synonyms TextWorld takes ("n", "get the coin", "x coin", "l", "i"); all else is a ninth action, which
-              the transcript shows as "..." and which the mask never allows.
-Reward:       score: 1 for taking the coin. step: 1 every step; invalid: 1 for what is not admissible (both weight 0
+              the transcript shows as "?" and which the mask never allows.
+Reward:       score: 1 for taking the coin. step: 1 every step, invalid: 1 for what is not admissible (both weight 0
               unless asked for).
 Termination:  The coin is taken.
 Truncation:   After max_steps steps (50).
 Arguments:    level (int, 5): rooms on the shortest path, start and coin included, 1 to 100; mode (int, 1): rooms in all
-              for each of them, 1 (no wrong turn), 2 or 3 (dead ends), at most 100 rooms; observation ("tokens", "text");
-              action ("index", "text"); pool (int, 4096): number of games; max_steps (int, 50): 0 for none; window (int,
-              256): even, 64 to 16,384, up to 1,024 for text; levels: games of your own, a list of {"exits": [{"north":
-              1}, {"south": 0}], "coin": 1, "start": 0, "names": ["Old Mill", "Pier"]}, one entry of exits and names a
-              room; start and names may be left out, and level, mode and pool then mean nothing.
+              for each of these, 1 (no wrong turn), 2 or 3 (dead ends), at most 100 rooms; observation ("tokens",
+              "text"); action ("index", "text"); pool (int, 4096): number of games; max_steps (int, 50): time limit, 0
+              for none; window (int, 256): even, 64 to 16,384, or to 1,024 for text; levels: games of your own, a list
+              of {"exits": [{"north": 1}, {"south": 0}], "coin": 1, "start": 0, "names": ["Old Mill", "Pier"]} with an
+              entry of exits and names for each room; start (0) and names may be left out; level, mode and pool then
+              mean nothing.
 Vocabulary:   <pad>, <end> (unused), the game's words and the words of 100 room names; those of your own names follow.
-Levels:       The chain takes a random free exit each time; dead ends hang on its rooms in turn. TextWorld's own number of
-              a difficulty is 100 (mode - 1) + level. Names are 100 drawn without repetition.
+Levels:       The chain takes a random free exit each time; dead ends hang on its rooms in turn; names are drawn without
+              repetition. TextWorld's own number of a difficulty is 100 (mode - 1) + level.
 Source:       TextWorld 1.7.0 (Cote et al., 2018), challenges/tw_coin_collector; after Yuan et al. (2018), "Counting to
-              Explore and Generalize in Text-based Games". Rules and maps are TextWorld's, words are not. Its "drop coin"
-              is missing: it is admissible only after the end.
+              Explore and Generalize in Text-based Games". Rules and maps are TextWorld's, the words are not. Its "drop
+              coin" is no action: it is admissible only after the end.
 
     Boiler Room. Exits: south east.
     > go north
@@ -70,6 +71,7 @@ from llm_envs.text.coin_words import (
     TOKENS,
     WORDS,
     as_text,
+    describe_state,
     parse,
 )
 from llm_envs.tokens.vocabulary import SPECIAL, word_tokenizer
@@ -184,7 +186,7 @@ def observe(state, level, params, observation):
         observation.token_mask[j] = state.token_mask[j]
     observation.length = state.length
     for action in range(observation.action_mask.shape[0]):
-        observation.action_mask[action] = action == LOOK or action == INVENTORY
+        observation.action_mask[action] = action in (LOOK, INVENTORY)
     for direction in range(4):
         observation.action_mask[direction] = level.exits[state.room, direction] >= 0
     observation.action_mask[TAKE] = coin_here(state, level)
@@ -259,31 +261,8 @@ def coin(
         decode=decode,
         text_observation=observation == "text",
         parse=parse if action == "text" else None,
-        action_names=(*COMMANDS, "...")[:num_actions],
+        action_names=(*COMMANDS, "?")[:num_actions],
         render=render,
         info=info,
         solution=solution,
     )
-
-
-def describe_state(state, level, words: tuple[str, ...]) -> dict[str, Any]:
-    """Return what TextWorld tells of a state, under TextWorld's names."""
-    ways = [direction for direction in range(4) if level.exits[state.room, direction] >= 0]
-    won, here = bool(state.won), state.room == level.coin and not state.won
-    phrases = [EXITS + sum(1 << direction for direction in ways), *[COIN_HERE] * here]
-    room = [*level.names[state.room], *TOKENS[phrases].ravel()]
-    room = [token for token in room if token]
-    reply = state.tokens[state.reply : state.length]
-    held = TOKENS[COIN_HELD if won else NOTHING]
-    held = held[held > 0]
-    admissible = [COMMANDS[k] for k in (*ways, LOOK, INVENTORY, *[TAKE] * here, *[EXAMINE] * (here or won))]
-    return {
-        "feedback": as_text(reply, [0] * len(reply), words),
-        "description": as_text(room, [0] * len(room), words),
-        "inventory": as_text(held, [0] * len(held), words),
-        "admissible_commands": sorted([*admissible, *["drop coin"] * won]),
-        "score": int(won),
-        "max_score": 1,
-        "won": won,
-        "lost": False,
-    }

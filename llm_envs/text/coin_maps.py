@@ -71,6 +71,8 @@ def own_maps(games: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, tuple[str,
                 level["exits"][room, DIRECTIONS.index(way)] = target
             for k, word in enumerate(game.get("names", NAMES)[room].split()):
                 level["names"][room, k] = ids.setdefault(word, len(ids))
+    if len(ids) > np.iinfo(np.int16).max:
+        raise ValueError(f"levels have room names of {len(ids)} different words; there may be at most 32,767")
     return levels, tuple(ids)[len(WORD_IDS) :]
 
 
@@ -79,6 +81,8 @@ def check_game(where: str, game: Mapping[str, Any]) -> None:
     if not isinstance(game, Mapping) or not {"exits", "coin"} <= set(game) <= {"exits", "coin", "names", "start"}:
         raise ValueError(f"{where} must be a dict with 'exits' and 'coin', and 'names' and 'start' if wanted")
     exits, last = game["exits"], len(game["exits"]) - 1
+    if not all(isinstance(ways, Mapping) for ways in exits):
+        raise ValueError(f"{where}['exits'] must have a dict for each room, such as {{'north': 1}}")
     check_range(f"{where}: number of rooms", len(exits), 1, MOST_ROOMS)
     check_range(f"{where}['coin']", game["coin"], 0, last)
     check_range(f"{where}['start']", game.get("start", 0), 0, last)
@@ -95,8 +99,10 @@ def check_game(where: str, game: Mapping[str, Any]) -> None:
     if len(names) != len(exits):
         raise ValueError(f"{where} has {len(names)} names for {len(exits)} rooms")
     for name in names:
-        words = name.split()
-        fine = all(word.isascii() and word.isalnum() and len(word) <= LONGEST_WORD for word in words)
+        words = str(name).split()
+        fine = isinstance(name, str) and all(
+            word.isascii() and word.isalnum() and len(word) <= LONGEST_WORD for word in words
+        )
         if not (fine and 1 <= len(words) <= LONGEST_NAME):
             raise ValueError(
                 f"{where} has a room named {name!r}; a name is 1 to {LONGEST_NAME} words of at most {LONGEST_WORD} "

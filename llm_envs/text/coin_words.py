@@ -3,7 +3,7 @@
 A phrase is a row of TOKENS, its first COUNTS entries. The first phrases are the commands, in the order of the actions.
 """
 
-from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +28,7 @@ REPLIES = (
 PROMPT, COIN_HERE, TAKEN, LOOKS, NOTHING, COIN_HELD, NO_WAY, NO_COIN, NO_SENSE = range(OTHER + 1, OTHER + 10)
 EXITS = NO_SENSE + 1  # 16 phrases, after a room's name: bit d of the phrase's place says that direction d is open
 
-NAMES = (
+NAMES = (  # noqa: SIM905
     "Anteroom, Apiary, Archive, Armory, Arsenal, Atelier, Atrium, Attic, Aviary, Back Porch, Bakery, Ballroom, "
     "Banquet Hall, Barn, Bell Tower, Belvedere, Boathouse, Boiler Room, Bookshop, Brewery, Butlery, Buttery, Catacomb, "
     "Chapel, Cistern, Clock Room, Cloister, Coal Cellar, Coatroom, Colonnade, Conservatory, Courtyard, Crow Loft, "
@@ -48,7 +48,7 @@ def exits_phrase(code: int) -> str:
     return ". " + (f"Exits : {' '.join(ways)} ." if ways else "No exits .")
 
 
-PHRASES = (*COMMANDS, "...", *REPLIES, *map(exits_phrase, range(16)))  # "..." stands for what was not understood
+PHRASES = (*COMMANDS, "?", *REPLIES, *map(exits_phrase, range(16)))  # "?" stands for what was not understood
 WORDS = (*SPECIAL, *dict.fromkeys(word for text in (*PHRASES, *NAMES) for word in text.split()))
 WORD_IDS = {word: i for i, word in enumerate(WORDS)}
 
@@ -78,14 +78,36 @@ def parse(text: str) -> int:
     return SYNONYMS.get(" ".join(word for word in words if word not in ARTICLES), OTHER)
 
 
-def as_text(tokens: Iterable[int], typed: Iterable[int], words: tuple[str, ...]) -> str:
+def as_text(tokens: np.ndarray, typed: np.ndarray, words: tuple[str, ...]) -> str:
     """Return tokens as a text to read, a line for each command and each reply; `typed` marks the commands' words."""
-    text, before = "", 0
-    for token, mine in zip(tokens, typed, strict=True):
-        word = words[token]
-        if word == PHRASES[PROMPT] or before and not mine:
-            text += "\n"
-        elif word not in (".", ":"):
-            text += " "
-        text, before = text + word, mine
-    return text.strip()
+    said = [words[token] for token in tokens.tolist()]
+    for end in np.flatnonzero(typed[1:] < typed[:-1]) + 1:
+        said[end] = "\n" + said[end]
+    text = " ".join(said).replace(" \n", "\n").replace(" > ", "\n> ")
+    return text.replace(" .", ".").replace(" :", ":")
+
+
+def describe_state(state, level, words: tuple[str, ...]) -> dict[str, Any]:
+    """Return what TextWorld tells of a state, under TextWorld's names."""
+    won = bool(state.won)
+    here = bool(state.room == level.coin) and not won
+    ways = np.flatnonzero(level.exits[state.room] >= 0)
+    room = [level.names[state.room], TOKENS[EXITS + (1 << ways).sum()], TOKENS[[COIN_HERE] * here].ravel()]
+    admissible = [COMMANDS[k] for k in (*ways, LOOK, INVENTORY)]
+    admissible += ["take coin", "examine coin"] if here else ["examine coin", "drop coin"] if won else []
+    return {
+        "feedback": plain(state.tokens[state.reply : state.length], words),
+        "description": plain(np.concatenate(room), words),
+        "inventory": plain(TOKENS[COIN_HELD if won else NOTHING], words),
+        "admissible_commands": sorted(admissible),
+        "score": int(won),
+        "max_score": 1,
+        "won": won,
+        "lost": False,
+    }
+
+
+def plain(tokens: np.ndarray, words: tuple[str, ...]) -> str:
+    """Return tokens, with padding anywhere among them, as one line of text."""
+    tokens = tokens[tokens > 0]
+    return as_text(tokens, np.zeros_like(tokens), words)

@@ -9,10 +9,12 @@ Reward:       exact: 1 at the end if the answer is right. Weight 0 unless asked 
               at the end if the answer is a number without leading zeros, closed by <end>.
 Termination:  <end> is said, or the answer has as many tokens as the budget allows: digits + 2.
 Truncation:   After max_steps steps, if given.
-Arguments:    digits (int, 3): most digits of a and b; base (int, 10): 2 to 36, base ** digits at most 2 ** 62;
-              reverse (bool, False): the answer's lowest digit comes first; pool (int, 65536): number of problems; max_steps
-              (int, 0): time limit, 0 for none; levels: problems of your own, pairs (a, b).
-Levels:       a and b uniform in 0 .. base ** digits - 1, no pair twice; all pairs, where the pool holds them.
+Arguments:    digits (int, 3): most digits of a and b; min_digits (int, 0): fewest, 0 for as many as digits; base (int,
+              10): 2 to 36, base ** digits at most 2 ** 62; reverse (bool, False): the answer's lowest digit comes first;
+              pool (int, 65536): number of problems; max_steps (int, 0): time limit, 0 for none; levels: problems of your
+              own, pairs (a, b) of at most digits digits.
+Levels:       a and b uniform over the numbers of min_digits to digits digits, 0 being of one; no pair twice; all pairs,
+              where the pool holds them.
 Source:       Zaremba & Sutskever (2014), "Learning to execute"; the reversed order after Lee et al. (2023), "Teaching
               arithmetic to small transformers".
 """
@@ -109,15 +111,14 @@ def observe(state, level, params, observation):
     observation.length = state.length
 
 
-def problems(pool: int, count: int) -> np.ndarray:
-    """Return up to `pool` different pairs of numbers below `count`; the same ones for the same arguments."""
+def problems(pool: int, low: int, high: int) -> np.ndarray:
+    """Return up to `pool` different pairs of numbers in low..high-1; the same ones for the same arguments."""
+    count = high - low
     if count * count <= pool:
-        pairs = np.stack(np.divmod(np.arange(count * count), count), axis=1)
-    else:
-        pairs = np.random.default_rng(0).integers(0, count, (pool, 2))
-        first = np.unique(pairs, axis=0, return_index=True)[1]
-        pairs = pairs[np.sort(first)]
-    return pairs
+        return low + np.stack(np.divmod(np.arange(count * count), count), axis=1)
+    pairs = np.random.default_rng(0).integers(low, high, (pool, 2))
+    first = np.unique(pairs, axis=0, return_index=True)[1]
+    return pairs[np.sort(first)]
 
 
 def own_problems(pairs: Sequence, count: int) -> np.ndarray:
@@ -132,6 +133,7 @@ def own_problems(pairs: Sequence, count: int) -> np.ndarray:
 
 def addition(
     digits: int = 3,
+    min_digits: int = 0,
     base: int = 10,
     reverse: bool = False,
     pool: int = 65_536,
@@ -141,13 +143,16 @@ def addition(
     """Build the world; see the module for the arguments."""
     check_range("base", base, 2, 36)
     check_range("digits", digits, 1, 62)
+    check_range("min_digits", min_digits, 0, digits)
     check_range("pool", pool, 1, 2**24)
     check_range("max_steps", max_steps, 0, 2**30)
     if not isinstance(reverse, (bool, np.bool_)):
         raise TypeError(f"reverse must be True or False, not {reverse!r}")
     if base**digits > 2**62:
         raise ValueError(f"base ** digits is {base}**{digits}; it must be at most 2**62")
-    pairs = problems(pool, base**digits) if levels is None else own_problems(levels, base**digits)
+    fewest = min_digits or digits
+    low = base ** (fewest - 1) if fewest > 1 else 0
+    pairs = problems(pool, low, base**digits) if levels is None else own_problems(levels, base**digits)
     pool_records = np.zeros(len(pairs), LEVEL)
     pool_records["a"], pool_records["b"] = pairs[:, 0], pairs[:, 1]
     budget = digits + 2

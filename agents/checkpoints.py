@@ -1,0 +1,68 @@
+"""Checkpoints that are whole or not there: written beside their place, then renamed into it.
+
+One holds all that training goes on from: the model with its optimiser, the environment's snapshot, the generators, and
+the history of the run. After a kill at any moment the newest folder with a checkpoint's name is a whole one.
+"""
+
+import json
+import os
+import random
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+KEPT = 2  # older checkpoints are removed
+
+
+def save(folder: Path, model: BaseAlgorithm, history: dict[str, Any]) -> Path:
+    """Write a checkpoint into `folder` and return its path."""
+    place = folder / f"checkpoint-{model.num_timesteps:012d}"
+    writing = folder / f".writing-{os.getpid()}"
+    shutil.rmtree(writing, ignore_errors=True)
+    writing.mkdir(parents=True)
+    model.save(writing / "model.zip")
+    (writing / "environment.bin").write_bytes(model.env.batch.snapshot())  # type: ignore[union-attr]
+    _, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002  # SB3 shuffles by this generator
+    np.savez(writing / "numpy.npz", keys=keys, rest=np.array([position, has_gauss, gauss]))
+    torch.save({"cpu": torch.get_rng_state(), "cuda": _cuda_states()}, writing / "torch.pt")
+    version, words, gauss_next = random.getstate()
+    told = {"history": history, "python": [version, list(words), gauss_next]}
+    (writing / "history.json").write_text(json.dumps(told))
+    shutil.rmtree(place, ignore_errors=True)
+    os.replace(writing, place)
+    for old in checkpoints(folder)[:-KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+    return place
+
+
+def _cuda_states() -> list[torch.Tensor]:
+    return torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """Return the whole checkpoints in `folder`, oldest first."""
+    return sorted(folder.glob("checkpoint-*"))
+
+
+def load(place: Path, algorithm: type[BaseAlgorithm], env: Any, device: str) -> tuple[BaseAlgorithm, dict[str, Any]]:
+    """Return the model and the history of a checkpoint; the environment and all generators stand as they did."""
+    model = algorithm.load(place / "model.zip", env=env, device=device)
+    env.reset_tensor()
+    env.batch.restore((place / "environment.bin").read_bytes())
+    model._last_obs = env.batch.to_host().obs  # SB3 resets the environment at learn() where this is None
+    model._last_episode_starts = np.zeros(env.num_envs, bool)  # type: ignore[attr-defined]
+    told = json.loads((place / "history.json").read_text())
+    version, words, gauss_next = told["python"]
+    random.setstate((version, tuple(words), gauss_next))
+    with np.load(place / "numpy.npz") as saved:
+        position, has_gauss, gauss = saved["rest"]
+        np.random.set_state(("MT19937", saved["keys"], int(position), int(has_gauss), float(gauss)))  # noqa: NPY002
+    states = torch.load(place / "torch.pt", weights_only=True)
+    torch.set_rng_state(states["cpu"])
+    if states["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(states["cuda"])
+    return model, told["history"]

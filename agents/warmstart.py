@@ -1,0 +1,95 @@
+"""Warm start: supervised cross-entropy on reference episodes of the train split.
+
+From a random start a reward at the end of a text is never met; a few epochs of imitation make it reachable. The
+references are a world's own `solution`s, played through the environment, so any world that has one can be imitated.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents.sequences import gather
+from llm_envs import make_batch
+
+
+def demonstrations(world_id: str, episodes: int, **config: Any) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    """Play the solutions of `episodes` levels of the train split.
+
+    Returns:
+        Observations (T, N, ...), actions (T, N, ...) and which steps belong to an episode, (T, N) bool.
+
+    Raises:
+        ValueError: the world has no solution of its own.
+    """
+    count = min(episodes, make_batch(world_id, 1, split="train", **config).num_levels)
+    batch = make_batch(world_id, count, split="train", order="sweep", **config)
+    if batch.world.solution is None:
+        raise ValueError(f"{world_id} has no solutions to imitate; start without a warm start")
+    obs = batch.reset(seed=0)
+    plans = [batch.world.solution(*batch.row(i)[1:]) for i in range(count)]
+    seen, played = [], []
+    for t in range(max(map(len, plans))):
+        played.append(torch.as_tensor(np.array([plan[min(t, len(plan) - 1)] for plan in plans])))
+        seen.append({name: value.clone() for name, value in obs.items()})
+        obs = batch.step(played[-1]).obs
+    inside = torch.arange(len(seen))[:, None] < torch.tensor([len(plan) for plan in plans])
+    return {name: torch.stack([step[name] for step in seen]) for name in seen[0]}, torch.stack(played), inside
+
+
+def warm_start(
+    model: Any,
+    world_id: str,
+    episodes: int = 4096,
+    epochs: int = 10,
+    batch_size: int = 128,
+    learning_rate: float = 1e-3,
+    seed: int = 0,
+    report: Callable[[int, float], None] | None = None,
+    **config: Any,
+) -> float:
+    """Train an SB3 model's policy to imitate solutions; return the last epoch's mean cross-entropy in nats.
+
+    Args:
+        model: an SB3 model; its policy's actor is trained, its optimiser is not touched.
+        world_id: one of `llm_envs.ids()`.
+        episodes: reference episodes, from the train split.
+        epochs: passes over them.
+        batch_size: episodes in a minibatch.
+        learning_rate: Adam's, decayed to zero along a half cosine.
+        seed: of the order of the minibatches.
+        report: called with (epoch, mean cross-entropy) after each epoch.
+        config: the world's configuration.
+    """
+    obs, actions, inside = demonstrations(world_id, episodes, **config)
+    policy, device = model.policy, model.device
+    obs, actions, inside = {k: v.to(device) for k, v in obs.items()}, actions.to(device), inside.to(device)
+    last = (inside.sum(dim=0) - 1).expand(inside.shape)  # every episode is one run
+    policy.set_training_mode(True)
+    optimizer = torch.optim.Adam(policy.parameters(), lr=learning_rate)
+    steps = epochs * -(-inside.shape[1] // batch_size)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: 0.5 + 0.5 * np.cos(np.pi * min(1.0, k / steps)))
+    generator, mean = torch.Generator().manual_seed(seed), float("nan")
+    for epoch in range(epochs):
+        total = 0.0
+        for chosen in torch.randperm(inside.shape[1], generator=generator).to(device).split(batch_size):
+            step, place = inside[:, chosen].nonzero(as_tuple=True)
+            row = chosen[place]
+            if "tokens" in obs:
+                states = gather(obs, last, step, row)
+            else:
+                states = {name: value[step, row] for name, value in obs.items()}
+            _, log_probs, _ = policy.evaluate_actions(states, actions[step, row])
+            loss = -log_probs.mean()
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            total += float(loss.detach()) * len(row)
+        mean = total / int(inside.sum())
+        if report is not None:
+            report(epoch, mean)
+    return mean

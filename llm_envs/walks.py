@@ -1,0 +1,81 @@
+"""Random walks through a batch, for the checks in `llm_envs.testing`: the same seed walks the same way anywhere."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from llm_envs.adapters.gym import GymEnv
+from llm_envs.batch import BatchEnv, Step
+from llm_envs.checks import describe
+from llm_envs.world import World
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The world under test."""
+
+    world_id: str
+    config: dict[str, Any]
+    world: World
+    steps: int
+
+    @property
+    def speaks_text(self) -> bool:
+        """Whether the views show or take strings."""
+        return self.world.text_observation or self.world.parse is not None
+
+    def batch(self, num_envs: int, **options: Any) -> BatchEnv:
+        """Return a batch of the world, over all its levels."""
+        return BatchEnv(self.world, num_envs, split="all", identity=describe(self.world_id, self.config), **options)
+
+    def single(self) -> GymEnv:
+        """Return the world as a single Gymnasium environment."""
+        return GymEnv(self.batch(1, autoreset=False))
+
+
+def digest_walk(batch: BatchEnv, steps: int, seed: int) -> str:
+    """Return a hash of the states, observations, outcomes and true final observations of a seeded random walk."""
+    digest, rng = hashlib.sha256(), np.random.default_rng(seed)
+    batch.restart(seed)
+    for _ in range(steps):
+        _advance(batch, random_actions(batch, rng))
+        states, observations, _, outcomes = batch.save_buffers()  # finals are stale where no episode ended
+        now = batch.to_host()
+        done = now.terminated | now.truncated
+        for raw in (states, observations, outcomes, *(value[done].tobytes() for value in now.final_obs.values())):
+            digest.update(raw)
+    return digest.hexdigest()
+
+
+def random_actions(batch: BatchEnv, rng: np.random.Generator) -> np.ndarray:
+    """Return one action a row: half of the time any, else a legal one by the masks (or a corner, if continuous)."""
+    world, any_action = batch.world, rng.random() < 0.5
+    if isinstance(world.actions, int):
+        if any_action:
+            return rng.integers(0, world.actions, batch.num_envs)
+        masks = batch.action_masks()
+        return (rng.random(masks.shape) * masks).argmax(1)
+    low, high = np.float32(world.actions.low), np.float32(world.actions.high)
+    share = rng.random((batch.num_envs, *world.actions.shape), np.float32)
+    return np.clip(low + (high - low) * (share if any_action else share.round()), low, high)
+
+
+def _advance(batch: BatchEnv, actions: np.ndarray) -> None:
+    if batch.device != "cpu":
+        import torch
+
+        actions = torch.as_tensor(actions, device=batch.device)  # type: ignore[assignment]
+    batch.advance(actions)
+
+
+def walk(batch: BatchEnv, steps: int, seed: int) -> Iterator[tuple[np.ndarray, Step]]:
+    """Reset with `seed` and walk at random; yield each step's actions and (live) results."""
+    rng = np.random.default_rng(seed)
+    batch.restart(seed)
+    for _ in range(steps):
+        actions = random_actions(batch, rng)
+        batch.advance(actions)
+        yield actions, batch.arrays

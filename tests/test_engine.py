@@ -1,0 +1,322 @@
+"""What the engine owns: randomness, levels, weights, threads, forks, and the cache of compiled rules."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numba import njit
+
+import llm_envs
+from llm_envs import kernels
+from llm_envs.levels import SHARES, percentile
+from llm_envs.rng import randint, uniform
+from llm_envs.testing import trajectory_digest
+from llm_envs.tokens.addition import addition
+from llm_envs.tokens.copy import copy
+from llm_envs.world import record, state_record, values
+
+ADDITION, COPY = "Tokens/Addition-v0", "Tokens/Copy-v0"
+THREADS = kernels.config.NUMBA_NUM_THREADS
+
+
+def run(program: str, *arguments: str, **environment: str) -> str:
+    """Run a program in a fresh interpreter and return its output; a hang or a crash fails the test."""
+    command = [sys.executable, "-W", "error::RuntimeWarning", "-c", program, *arguments]
+    done = subprocess.run(
+        command, env={**os.environ, **environment}, cwd=environment.get("PYTHONPATH"), timeout=120, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode()
+
+
+# ---------------------------------------------------------------------- randomness and records
+
+
+@njit
+def draw(states, n, whole, real):
+    for k in range(len(whole)):
+        whole[k] = randint(states[0], n)
+        real[k] = uniform(states[0])
+
+
+@pytest.mark.parametrize("n", [1, 2, 10, 1000, 2**31, 2**32])
+def test_draws_are_in_range_and_even(n):
+    whole, real, count = np.zeros(100_000, np.int64), np.zeros(100_000), 100_000
+    states = np.zeros(1, state_record(x=np.int32))
+    states["rng"] = 12345
+    draw(states, n, whole, real)
+    assert whole.min() >= 0
+    assert whole.max() < n
+    assert real.min() >= 0
+    assert real.max() < 1
+    cells = min(n, 10)
+    for places in (whole * cells // n, (real * 10).astype(int)):
+        seen = np.bincount(places, minlength=cells)
+        expected = count / len(seen)
+        assert ((seen - expected) ** 2).sum() / expected < 27.9  # chi-square of 9 degrees of freedom, 99.9 %
+
+
+@pytest.mark.parametrize("name", ["size", "take", "data", "base", "T", "sum", "field"])
+def test_record_refuses_names_that_numpy_would_hide(name):
+    with pytest.raises(ValueError, match=name):
+        record(good=np.int32, **{name: np.int32})
+
+
+def test_values_wants_every_field():
+    assert values(record(a=np.int32, b=np.int32), a=1, b=2).tolist() == [(1, 2)]
+    with pytest.raises(TypeError, match="exactly these fields"):
+        values(record(a=np.int32, b=np.int32), a=1)
+
+
+# ---------------------------------------------------------------------- levels
+
+
+def prompts(batch) -> list[str]:
+    return batch.decode(batch.arrays.obs)
+
+
+def test_splits_have_their_shares_of_every_kind_of_level():
+    for levels in (addition().levels, addition(digits=2).levels, copy().levels):
+        places = percentile(levels)
+        for share in SHARES.values():
+            part = np.isin(places, share).mean()
+            assert abs(part - len(share) / 100) < 0.015
+
+
+def test_a_level_keeps_its_split_when_the_pool_grows_or_its_records_widen():
+    pairs = [(a, 3 * a % 997) for a in range(900)]
+    few, many = addition(levels=pairs[300:600]), addition(levels=pairs[::-1])
+    assert (percentile(few.levels)[::-1] == percentile(many.levels)[300:600]).all()
+    texts = [[a % 16, a // 16, 0, 0] for a in range(256)]
+    narrow, wide = copy(levels=texts), copy(levels=texts, length=40)
+    assert narrow.levels.dtype.itemsize < wide.levels.dtype.itemsize
+    assert (percentile(narrow.levels) == percentile(wide.levels)).all()
+
+
+def test_equal_levels_have_one_split():
+    places = percentile(addition(levels=[(5, 6), (6, 5), (5, 6)]).levels)
+    assert places[0] == places[2]
+    assert places[0] != places[1]
+
+
+def test_splits_share_out_all_levels_and_training_meets_no_other():
+    seen = {}
+    for split in SHARES:
+        count = llm_envs.make_batch(ADDITION, 1, digits=2, split=split).num_levels
+        batch = llm_envs.make_batch(ADDITION, count, digits=2, split=split, order="sweep")
+        batch.restart(0)
+        seen[split] = set(prompts(batch))
+    assert sum(map(len, seen.values())) == len(set().union(*seen.values())) == 10_000
+    training = llm_envs.make_batch(ADDITION, 64, digits=2)
+    for seed in range(20):
+        training.restart(seed)
+        assert seen["train"].issuperset(prompts(training))
+
+
+def test_own_levels_are_all_used_unless_a_split_is_asked_for():
+    own = [(a, a) for a in range(50)]
+    assert llm_envs.make_batch(ADDITION, 1, levels=own).num_levels == 50
+    counts = [llm_envs.make_batch(ADDITION, 1, levels=own, split=split).num_levels for split in SHARES]
+    assert sum(counts) == 50
+    with pytest.raises(ValueError, match="holds none of the 1 levels"):
+        for split in SHARES:
+            llm_envs.make_batch(ADDITION, 1, levels=own[:1], split=split)
+    with pytest.raises(ValueError, match="'train', 'validation', 'test', 'all'"):
+        llm_envs.make_batch(ADDITION, 1, split="dev")
+
+
+def test_a_sweep_gives_each_group_the_next_levels():
+    batch = llm_envs.make_batch(ADDITION, 4, levels=[(a, 0) for a in range(5)], order="sweep", group_size=2)
+    visited = []
+    for _ in range(3):
+        batch.restart()
+        visited.append(batch.level_index.tolist())
+    assert visited == [[0, 0, 1, 1], [2, 2, 3, 3], [4, 4, 0, 0]]
+    assert prompts(batch) == ["4+0="] * 2 + ["0+0="] * 2
+
+
+def test_groups_share_levels_and_differ_from_one_another():
+    batch = llm_envs.make_batch(ADDITION, 64, group_size=8)
+    batch.restart(3)
+    texts = np.array(prompts(batch)).reshape(8, 8)
+    assert (texts == texts[:, :1]).all()
+    assert len(set(texts[:, 0])) == 8
+    with pytest.raises(ValueError, match="divide"):
+        llm_envs.make_batch(ADDITION, 5, group_size=2)
+
+
+# ---------------------------------------------------------------------- weights, threads, sizes
+
+
+def test_weights_override_defaults_and_unknown_ones_are_refused():
+    batch = llm_envs.make_batch(ADDITION, 1, levels=[(2, 3)], weights={"match": 4.0, "length": -1.0})
+    assert batch.weights == {"exact": 1.0, "match": 4.0, "length": -1.0, "wellformed": 0.0}
+    batch.restart(0)
+    rewards = []
+    for action in (4 + 5, 1):  # "5" <end>
+        batch.advance([action])
+        rewards.append(float(batch.arrays.reward[0]))
+    assert rewards == [2.0, 1.0 + 2.0 - 1.0]  # match is 1/2 for each of two tokens
+    with pytest.raises(ValueError, match="no signal 'speed'; the signals are exact, match, length, wellformed"):
+        llm_envs.make_batch(ADDITION, 1, weights={"speed": 1.0})
+    with pytest.raises(ValueError, match="finite"):
+        llm_envs.make_batch(ADDITION, 1, weights={"exact": float("nan")})
+
+
+def test_bad_threads_are_refused():
+    for threads in (0, THREADS + 1):
+        with pytest.raises(ValueError, match="threads"):
+            llm_envs.make_batch(COPY, 4, threads=threads)
+    with pytest.raises(TypeError, match="threads"):
+        llm_envs.make_batch(COPY, 4, threads=1.0)
+
+
+def test_rows_do_not_depend_on_the_number_of_rows():
+    small, large = llm_envs.make_batch(COPY, 3), llm_envs.make_batch(COPY, 2000)
+    rng = np.random.default_rng(0)
+    for batch in (small, large):
+        batch.restart(5)
+    for _ in range(60):
+        actions = rng.integers(0, 19, 2000)
+        large.advance(actions)
+        small.advance(actions[:3])
+        for part, whole in zip(small.save_buffers(), large.save_buffers(), strict=True):
+            assert whole.startswith(part)
+
+
+def test_two_batches_in_two_threads_do_not_disturb_each_other():
+    """Numba's workqueue layer ends a process that is in two parallel regions at once: one lock guards them."""
+    expected = [trajectory_digest(COPY, 64, 200, seed, threads=1) for seed in (1, 2)]
+    found = [None, None]
+
+    def work(k: int) -> None:
+        found[k] = trajectory_digest(COPY, 64, 200, k + 1, threads=THREADS)
+
+    workers = [threading.Thread(target=work, args=(k,)) for k in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert found == expected
+
+
+FORK = """
+import os, sys, threading
+import numpy as np, llm_envs
+from llm_envs.testing import trajectory_digest
+
+def play(batch, steps):
+    for k in range(steps):
+        batch.advance(np.arange(64) * (k + 3) % 19)
+    return batch.snapshot()
+
+def make(threads):
+    batch = llm_envs.make_batch("Tokens/Copy-v0", 64, threads=threads)
+    batch.restart(1)
+    return batch
+
+threads = int(sys.argv[1])
+expected, fresh = play(make(1), 80), trajectory_digest("Tokens/Copy-v0", 64, 50, 4, threads=1)
+batch, busy = make(threads), make(threads)
+play(batch, 30)
+background = threading.Thread(target=play, args=(busy, 3000))
+background.start()  # so that the fork happens while a thread that the child does not have is in a region
+again = lambda k: batch.advance(np.arange(64) * (k + 3) % 19)
+reader, writer = os.pipe()
+child = os.fork()
+for k in range(30, 80):
+    again(k)
+right = batch.snapshot() == expected and trajectory_digest("Tokens/Copy-v0", 64, 50, 4, threads=threads) == fresh
+if child == 0:
+    os.write(writer, b"child right" if right else b"child wrong")
+    os._exit(0)
+background.join()
+os.waitpid(child, 0)
+print(os.read(reader, 100).decode(), "parent", "right" if right else "wrong")
+"""
+
+
+def test_a_batch_goes_on_after_a_fork_in_parent_and_child():
+    """OpenMP's threads do not survive a fork: the child must go on without them, and with its own lock."""
+    assert run(FORK, str(THREADS)).split() == ["child", "right", "parent", "right"]
+
+
+# ---------------------------------------------------------------------- the cache of compiled rules
+
+PLAY = """
+import llm_envs, json
+from llm_envs.walks import digest_walk
+batch = llm_envs.make_batch("Tokens/Addition-v0", 2, pool=100)
+digest = digest_walk(batch, 60, 7)
+stats = batch._step_rows.stats
+print(json.dumps([digest, sum(stats.cache_hits.values()), sum(stats.cache_misses.values()), llm_envs.__file__]))
+"""
+EDITS = {
+    "a rule": ("tokens/addition.py", "signals.match = 1.0 /", "signals.match = 0.5 /"),
+    "a helper of another module": ("rng.py", "x ^ (x >> np.uint64(30))", "x ^ (x >> np.uint64(29))"),
+    "a constant of another module": ("tokens/vocabulary.py", "PAD, END = 0, 1", "PAD, END = 0, 7"),
+}
+
+
+def test_compiled_rules_are_kept_and_an_edit_is_seen(tmp_path):
+    """Numba looks at the driver's file alone, and that is the engine's, not the world's."""
+    package = tmp_path / "copy" / "llm_envs"
+    shutil.copytree(Path(llm_envs.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    environment = {"PYTHONPATH": str(package.parent), "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    first, second = (json.loads(run(PLAY, **environment)) for _ in range(2))
+    assert first[3].startswith(str(package))
+    assert (first[1:3], second[1:3]) == ([0, 1], [1, 0])
+    assert first[0] == second[0]
+    for name, (file, old, new) in EDITS.items():
+        text = (package / file).read_text()
+        assert old in text
+        (package / file).write_text(text.replace(old, new))
+        found, hits, *_ = json.loads(run(PLAY, **environment))
+        assert found != first[0], f"an edit of {name} went unseen"
+        assert hits == 0
+        (package / file).write_text(text)
+
+
+def test_fingerprints_are_the_same_in_every_process():
+    """Otherwise nothing would be found in the cache again."""
+    program = (
+        "import json, llm_envs\nfrom llm_envs.registration import build\nfrom llm_envs.kernels import cpu_drivers\n"
+        "print([d.py_func.__qualname__ for i in llm_envs.ids() for d in cpu_drivers(build(i, {}), parallel=False)])"
+    )
+    assert run(program, PYTHONHASHSEED="1") == run(program, PYTHONHASHSEED="2")
+
+
+def test_fingerprints_see_all_that_a_rule_uses():
+    """Defaults, comprehensions, attributes of modules, options of njit: none of them is in the rule's own bytecode."""
+    pairs = [
+        ("def f(x, k=3): return x * k", "def f(x, k=4): return x * k"),
+        ("def f(x): return [j * 3 for j in range(x)]", "def f(x): return [j * 4 for j in range(x)]"),
+        ("f = njit(lambda x: x / 3)", "f = njit(fastmath=True)(lambda x: x / 3)"),
+        ("a = (1, 2)\ndef f(x): return a[x]", "a = (1, 3)\ndef f(x): return a[x]"),
+        ("a = np.arange(4)\ndef f(x): return a[x]", "a = np.arange(4).reshape(2, 2)\ndef f(x): return a[x]"),
+        ("m.K = 3\ndef f(x): return x * m.K", "m.K = 4\ndef f(x): return x * m.K"),
+    ]
+    for pair in pairs:
+        prints = []
+        for source in pair:
+            names = {"np": np, "njit": njit, "m": type(os)("helpers")}
+            exec(source, names)
+            prints.append(kernels.fingerprint(names["f"]))
+        assert prints[0] != prints[1], pair
+
+
+def test_a_read_only_install_compiles_without_a_cache(monkeypatch):
+    """No folder can be written (here: the one locator allowed takes zip files only): a warning, and it runs."""
+    program = (
+        "import warnings\nfrom llm_envs.testing import trajectory_digest\n"
+        "with warnings.catch_warnings(record=True) as told:\n    warnings.simplefilter('always')\n"
+        f"    digest = trajectory_digest('{ADDITION}', 2, 30, 7)\n"
+        "assert any(w.category is RuntimeWarning and 'not kept' in str(w.message) for w in told), told\nprint(digest)"
+    )
+    assert run(program, NUMBA_CACHE_LOCATOR_CLASSES="_ZipCacheLocator").strip() == trajectory_digest(ADDITION, 2, 30, 7)
