@@ -72,6 +72,8 @@ class TransformerPolicy(ActorCriticPolicy):
         action_space: Discrete, or a Box (a diagonal Gaussian).
         lr_schedule: SB3's.
         backbone: {"kind": "transformer", "width": 128, "layers": 4, "heads": 4, "positions": "rotary"}.
+        shared_value: let the value's loss shape the trunk too. Off, the critic reads features that it does not change: a
+            fresh critic otherwise undoes what a warm-started actor has learned.
         kwargs: SB3's ActorCriticPolicy's; those about extractors and `net_arch` have no effect.
     """
 
@@ -81,13 +83,14 @@ class TransformerPolicy(ActorCriticPolicy):
         action_space: spaces.Space,
         lr_schedule: Schedule,
         backbone: dict[str, Any] | None = None,
+        shared_value: bool = False,
         **kwargs: Any,
     ) -> None:
-        self.backbone_options = dict(backbone or {})
+        self.backbone_options, self.shared_value = dict(backbone or {}), shared_value
         super().__init__(observation_space, action_space, lr_schedule, **kwargs)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
-        return {**super()._get_constructor_parameters(), "backbone": self.backbone_options}
+        return {**super()._get_constructor_parameters(), "backbone": self.backbone_options, "shared_value": self.shared_value}
 
     def _build(self, lr_schedule: Schedule) -> None:
         config = backbone_config(self.backbone_options)
@@ -107,10 +110,10 @@ class TransformerPolicy(ActorCriticPolicy):
             if "token_mask" in fields:
                 self.mask_embedding = nn.Embedding(2, config.width)
                 nn.init.normal_(self.mask_embedding.weight, std=0.02)
-        self.value_net = nn.Linear(config.width, 1)
+        self.value_net = nn.Sequential(nn.Linear(config.width, config.width), nn.GELU(), nn.Linear(config.width, 1))
         self._build_actor(config.width)
-        for head in (self.value_net, getattr(self, "action_net", None)):
-            if head is not None:
+        for head in (*self.value_net, self.action_net):
+            if isinstance(head, nn.Linear):
                 nn.init.normal_(head.weight, std=0.02)
                 nn.init.zeros_(head.bias)
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
@@ -151,6 +154,10 @@ class TransformerPolicy(ActorCriticPolicy):
             extra = self.mask_embedding(texts["token_mask"][:, : tokens.shape[1]].long())
         return self.trunk(tokens, extra)[rows, positions]  # type: ignore[misc]
 
+    def value(self, features: Tensor) -> Tensor:
+        """Return values (B, 1); their loss shapes the trunk only with `shared_value`."""
+        return self.value_net(features if self.shared_value else features.detach())
+
     def logits(self, features: Tensor, obs: Observations) -> Tensor:
         """Return the (B, A) logits of discrete actions, illegal ones at -1e8."""
         if self.action_net is None:
@@ -181,13 +188,13 @@ class TransformerPolicy(ActorCriticPolicy):
         features = self.features(obs)
         distribution = self.distribution(features, obs)
         actions = sample(distribution, deterministic)
-        return actions.reshape(-1, *self.action_space.shape), self.value_net(features), distribution.log_prob(actions)  # type: ignore[misc]
+        return actions.reshape(-1, *self.action_space.shape), self.value(features), distribution.log_prob(actions)  # type: ignore[misc]
 
     def evaluate_actions(self, obs: Observations, actions: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return values (B, 1), log-probabilities (B,) and entropies (B,) of `actions`."""
         features = self.features(obs)
         distribution = self.distribution(features, obs)
-        return self.value_net(features), distribution.log_prob(actions), distribution.entropy()
+        return self.value(features), distribution.log_prob(actions), distribution.entropy()
 
     def get_distribution(self, obs: Observations) -> Distribution:
         """Return the distribution over actions."""
@@ -195,7 +202,7 @@ class TransformerPolicy(ActorCriticPolicy):
 
     def predict_values(self, obs: Observations) -> Tensor:
         """Return values (B, 1)."""
-        return self.value_net(self.features(obs))
+        return self.value(self.features(obs))
 
     def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> Tensor:
         return sample(self.get_distribution(observation), deterministic)

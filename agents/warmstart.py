@@ -4,6 +4,7 @@ From a random start a reward at the end of a text is never met; a few epochs of 
 references are a world's own `solution`s, played through the environment, so any world that has one can be imitated.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -53,12 +54,12 @@ def warm_start(
     """Train an SB3 model's policy to imitate solutions; return the last epoch's mean cross-entropy in nats.
 
     Args:
-        model: an SB3 model; its policy's actor is trained, its optimiser is not touched.
+        model: an SB3 model; its policy's actor is trained, by its own optimiser.
         world_id: one of `llm_envs.ids()`.
         episodes: reference episodes, from the train split.
         epochs: passes over them.
         batch_size: episodes in a minibatch.
-        learning_rate: Adam's, decayed to zero along a half cosine.
+        learning_rate: the optimiser's, decayed to zero along a half cosine.
         seed: of the order of the minibatches.
         report: called with (epoch, mean cross-entropy) after each epoch.
         config: the world's configuration.
@@ -68,9 +69,11 @@ def warm_start(
     obs, actions, inside = {k: v.to(device) for k, v in obs.items()}, actions.to(device), inside.to(device)
     last = (inside.sum(dim=0) - 1).expand(inside.shape)  # every episode is one run
     policy.set_training_mode(True)
-    optimizer = torch.optim.Adam(policy.parameters(), lr=learning_rate)
+    optimizer = policy.optimizer  # its moments then fit the weights that RL begins with
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
     steps = epochs * -(-inside.shape[1] // batch_size)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: 0.5 + 0.5 * np.cos(np.pi * min(1.0, k / steps)))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: 0.5 + 0.5 * math.cos(math.pi * min(1.0, k / steps)))
     generator, mean = torch.Generator().manual_seed(seed), float("nan")
     for epoch in range(epochs):
         total = 0.0

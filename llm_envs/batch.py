@@ -84,6 +84,7 @@ class BatchEnv:
             check_range("threads", threads, 1, kernels.config.NUMBA_NUM_THREADS)
         self.world, self.num_envs, self.identity = world, num_envs, identity
         self.device, self.seed, self.order, self.group_size = str(device), int(seed), order, group_size
+        self.autoreset = bool(autoreset)
         self.weights = merge_weights(world, weights)
         pool = levels.select(world, split)
         self.num_levels, self.pool_checksum = len(pool), zlib.crc32(pool.tobytes())

@@ -11,40 +11,23 @@ import io
 import re
 import sys
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.utils import env_checker
 
+from llm_envs.adapters.gym import GymEnv
+from llm_envs.batch import BatchEnv
 from llm_envs.kernels import config as numba_config
 from llm_envs.registration import build, find
 from llm_envs.spaces import observation_space
-from llm_envs.walks import Subject, digest_walk, random_actions, walk
+from llm_envs.walks import Subject, digest_walk, random_actions, refused, require, walk
 
 HEADINGS = ("Description", "Observation", "Action", "Reward", "Termination", "Truncation", "Arguments", "Source")
 ROWS, SEED, THREADS = 4, 11, min(2, numba_config.NUMBA_NUM_THREADS)
 # What Stable-Baselines3 says of a (7, 7, 3) grid of small integers: that it would be a poor photograph.
 SB3_ADVICE = ".*is an image but|The minimal resolution for an image|.*unconventional shape"
-
-
-def require(fact: Any, message: str) -> None:
-    """Raise AssertionError unless `fact` holds."""
-    if not fact:
-        raise AssertionError(message)
-
-
-@contextlib.contextmanager
-def refused(kind: type[Exception], what: str, names: Any = ()) -> Iterator[None]:
-    """Require that the block raises `kind` with a message that has all `names`."""
-    try:
-        yield
-    except kind as error:
-        missing = [name for name in names if name not in str(error)]
-        require(not missing, f"the refusal of {what} does not name {missing}: {error}")
-        return
-    raise AssertionError(f"{what} must be refused with {kind.__name__}")
 
 
 # ---------------------------------------------------------------------- laws of every world
@@ -114,17 +97,13 @@ def rewards_are_weighted_signals(subject: Subject) -> None:
     weights = {name: (-1) ** k * (k + 0.5) for k, name in enumerate(subject.world.signals)}
     for _, now in walk(subject.batch(ROWS, weights=weights), subject.steps, SEED):
         terms = np.array([weight * now.signals[name] for name, weight in weights.items()])
-        require(np.isfinite(terms).all(), f"the weighted signals are {terms}")
-        error = np.abs(now.reward - terms.sum(0))
-        require((error <= 1e-6 * (1 + np.abs(terms).sum(0))).all(), f"rewards {now.reward}, signals {now.signals}")
+        close = np.abs(now.reward - terms.sum(0)) <= 1e-6 * (1 + np.abs(terms).sum(0))
+        require(close.all() and np.isfinite(terms).all(), f"rewards {now.reward}, signals {now.signals}")
 
 
 def time_limits_truncate(subject: Subject) -> None:
     """`truncated` holds on step `max_steps` of an episode and on no other, whether or not it terminates there too."""
-    subjects = [subject]
-    if "max_steps" in inspect.signature(find(subject.world_id)).parameters and "max_steps" not in subject.config:
-        subjects.append(_with_short_limit(subject))
-    for limited in subjects:
+    for limited in subject.limits():
         clock = np.zeros(ROWS, np.int64)
         for _, now in walk(limited.batch(ROWS), subject.steps, SEED):
             clock += 1
@@ -133,23 +112,12 @@ def time_limits_truncate(subject: Subject) -> None:
             clock[now.terminated | now.truncated] = 0
 
 
-def _with_short_limit(subject: Subject) -> Subject:
-    """Return the world with the first time limit that it takes: some refuse one that leaves no time to win."""
-    for limit in (2, 5, 20, 100, 1000):
-        config = {**subject.config, "max_steps": limit}
-        try:
-            return Subject(subject.world_id, config, build(subject.world_id, config), subject.steps)
-        except ValueError as error:
-            reason = error
-    raise AssertionError(f"max_steps=1000 is refused: {reason}")
-
-
 def seeds_fix_trajectories(subject: Subject) -> None:
     """The same seed and actions give the same states, observations and outcomes, on one thread and on several."""
     one, more = subject.batch(32, threads=1), subject.batch(32, threads=THREADS)
-    first = digest_walk(one, subject.steps // 10, SEED)
-    require(first == digest_walk(one, subject.steps // 10, SEED), "a second walk with the same seed differs")
-    require(first == digest_walk(more, subject.steps // 10, SEED), f"{THREADS} threads differ from one")
+    first, second, third = (digest_walk(batch, subject.steps // 10, SEED) for batch in (one, one, more))
+    require(first == second, "a second walk with the same seed differs")
+    require(first == third, f"{THREADS} threads differ from one")
 
 
 def rows_are_single_environments(subject: Subject) -> None:
@@ -171,9 +139,13 @@ def rows_are_single_environments(subject: Subject) -> None:
 
 def gym_view_shows_its_row(subject: Subject) -> None:
     """`gym.Env` gives what the row of a batch does: observation, reward, flags, signals, next episode."""
-    env = subject.single()
+    for limited in subject.limits():
+        _compare_gym_view(limited.single(), limited.batch(2), subject.steps // 4)
+
+
+def _compare_gym_view(env: GymEnv, batch: BatchEnv, steps: int) -> None:
     env.reset(seed=SEED + 1)
-    for actions, now in walk(subject.batch(2), subject.steps // 4, SEED):
+    for actions, now in walk(batch, steps, SEED):
         obs, *outcome, info = env.step(actions[1])
         expected = [float(now.reward[1]), bool(now.terminated[1]), bool(now.truncated[1])]
         require(outcome == expected, f"reward and flags are {outcome}, the row's {expected}")
@@ -259,8 +231,8 @@ def sweeps_and_groups_share_levels_out(subject: Subject) -> None:
     for _ in range(3):
         batch.restart()
         visited.append(batch.level_index)
-    once = np.concatenate(visited)[:count]
-    require(len(set(once.tolist())) == len(once), "a sweep visits a level twice before it has seen all")
+    once = np.concatenate(visited)[:count].tolist()
+    require(len(set(once)) == len(once), "a sweep visits a level twice before it has seen all")
     groups = subject.batch(6, group_size=3)
     for _ in range(5):
         groups.restart()
@@ -272,12 +244,12 @@ def stable_baselines_accepts(subject: Subject) -> None:
     """Stable-Baselines3's check_env passes with warnings as errors, where it is installed."""
     if importlib.util.find_spec("stable_baselines3") is None:
         return
-    from stable_baselines3.common.env_checker import check_env
+    from stable_baselines3.common import env_checker as sb3_checker
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", SB3_ADVICE)
-        check_env(gym.make(subject.world_id, **subject.config).unwrapped)
+        sb3_checker.check_env(gym.make(subject.world_id, **subject.config).unwrapped)
 
 
 # ---------------------------------------------------------------------- laws of worlds with strings

@@ -29,47 +29,40 @@ if TYPE_CHECKING:
 
 THREADS = 128  # a block; rules branch by row, so that larger blocks only wait longer for their slowest row
 BLOCKS = 65_536  # at most; rows beyond BLOCKS * THREADS are further rounds of the grid
-SIMULATED = 4, 1  # the same in the simulator, where a thread is a Python thread
+SIMULATED = bool(numba.config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
 STATES = 2  # place of the states among the drivers' arguments
-
-
-def simulated() -> bool:
-    """Say whether kernels run in Numba's simulator."""
-    return bool(numba.config.ENABLE_CUDASIM)
 
 
 def require(device: str) -> None:
     """Raise ValueError, with what was given and what is missing, unless a batch can live on `device`."""
     if not re.fullmatch(r"cuda(:\d+)?", device):
         raise ValueError(f"device is {device!r}; it must be 'cpu', 'cuda' or 'cuda:N'")
-    missing = _missing(int(device.partition(":")[2] or 0))
-    if missing:
+    if missing := _missing(int(device.partition(":")[2] or 0)):
         raise ValueError(f"device is {device!r}, but {missing}; device='cpu' works")
 
 
 def _missing(index: int) -> str:
     """Say what keeps GPU number `index` from use, or nothing."""
-    for module, package in (("torch", "torch"), ("numba_cuda", "numba-cuda[cu13]")):
-        if importlib.util.find_spec(module) is None:
-            return f"{package} is not installed"
-    if simulated():
+    if importlib.util.find_spec("numba_cuda") is None:
+        return "numba-cuda[cu13] is not installed"
+    if SIMULATED:
         return "" if kernels.plain_python() else "NUMBA_ENABLE_CUDASIM=1 needs NUMBA_DISABLE_JIT=1 beside it"
-    import torch
+    from torch.cuda import device_count, is_available
 
-    if not torch.cuda.is_available():
+    if not is_available():
         return "torch finds no CUDA GPU"
-    if index >= torch.cuda.device_count():
-        return f"there are {torch.cuda.device_count()} GPUs, counted from 0"
+    if index >= device_count():
+        return f"there are {device_count()} GPUs, counted from 0"
     return "" if cuda.is_available() else f"numba-cuda finds no GPU ({cuda.cuda_error()})"
 
 
 def torch_device(device: str) -> str:
     """Return where the tensors of a batch on `device` live: the GPU with its number, or "cpu" in the simulator."""
-    if simulated():
+    if SIMULATED:
         return "cpu"
-    import torch
+    from torch.cuda import current_device
 
-    return device if ":" in device else f"{device}:{torch.cuda.current_device()}"
+    return device if ":" in device else f"{device}:{current_device()}"
 
 
 class DeviceRecords:
@@ -80,7 +73,7 @@ class DeviceRecords:
 
         self.kind, self.columns = kind, columns
         self.records: Any
-        if simulated():
+        if SIMULATED:
             self.records = cuda.to_device(np.zeros(count, kind).view(np.recarray))  # "to" host memory of its own
             self._bytes = torch.from_numpy(np.asarray(self.records.view(np.uint8))).zero_()  # padding too
         else:
@@ -97,15 +90,14 @@ class DeviceRecords:
         import torch
 
         kind, offset = self.kind.fields[name][:2]  # type: ignore[index]
-        rows = self._bytes.view(-1, self.kind.itemsize)
-        values = rows[:, offset : offset + kind.itemsize].view(getattr(torch, kind.base.name))
+        rows = self._bytes.view(-1, self.kind.itemsize)[:, offset : offset + kind.itemsize]
         shape = kind.shape or ((1,) if self.columns else ())
-        return values.view(-1, *shape) if shape else values[:, 0]
+        return rows.view(getattr(torch, kind.base.name)).view(-1, *shape)
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
         """Each field as a NumPy view, in the simulator only; RuntimeError on a GPU."""
-        if not simulated():
+        if not SIMULATED:
             raise RuntimeError(f"NumPy cannot see memory on {self._bytes.device}; use tensors, or to_host()")
         return {name: value.numpy() for name, value in self.tensors.items()}
 
@@ -117,8 +109,8 @@ class DeviceRecords:
         """Overwrite the whole buffer, from bytes or from an array of records."""
         import torch
 
-        data = raw if isinstance(raw, bytes) else raw.tobytes()
-        self._bytes.copy_(torch.frombuffer(bytearray(data), dtype=torch.uint8))
+        data = bytearray(raw if isinstance(raw, bytes) else raw.tobytes())
+        self._bytes.copy_(torch.frombuffer(data, dtype=torch.uint8))
 
     def row(self, i: int) -> np.ndarray:
         """Return record i, with attribute access, as a copy on the host."""
@@ -154,8 +146,19 @@ def drivers(world: "World", device: str) -> tuple[Callable, Callable]:
     """Return (start_rows, step_rows) of a world on `device`, called as the CPU's."""
     device = torch_device(device)
     made = _kernels(world.reset, world.step, world.observe, isinstance(world.actions, int), device)
-    launcher = _simulation if simulated() else _launcher
+    launcher = _simulation if SIMULATED else _launcher
     return launcher(made[0], device), launcher(made[1], device)
+
+
+def _simulation(kernel: Any, _: str) -> Callable:
+    """Return a function that runs `kernel` in the simulator."""
+
+    def launch(*arguments: Any) -> None:
+        with warnings.catch_warnings():  # np.errstate would not reach the simulator's threads
+            warnings.filterwarnings("ignore", "overflow encountered", RuntimeWarning)  # the generator's, by design
+            kernel[1, 4](*arguments)  # a thread is a Python thread, so few of them
+
+    return launch
 
 
 def _launcher(kernel: Any, device: str) -> Callable:
@@ -173,17 +176,5 @@ def _launcher(kernel: Any, device: str) -> Callable:
                     warnings.simplefilter("ignore")  # "low occupancy": the number of rows is the user's choice
                     configured[key] = kernel[min(-(-key[1] // THREADS), BLOCKS), THREADS, stream]
             configured[key](*arguments)
-
-    return launch
-
-
-def _simulation(kernel: Any, device: str) -> Callable:
-    """Return a function that runs `kernel` in the simulator."""
-    threads, blocks = SIMULATED
-
-    def launch(*arguments: Any) -> None:
-        with warnings.catch_warnings():  # np.errstate would not reach the simulator's threads
-            warnings.filterwarnings("ignore", "overflow encountered", RuntimeWarning)  # the generator's, by design
-            kernel[blocks, threads](*arguments)
 
     return launch

@@ -6,6 +6,7 @@ arrays; everything below them takes records, which carry no reference counts (me
 """
 
 import contextlib
+import dis
 import hashlib
 import os
 import threading
@@ -94,7 +95,7 @@ def legal_index(action, setup):
 
 def legal_vector(action, setup):
     """Say whether a continuous action is finite and in range; the engine lets any other pass the turn."""
-    for k in range(action.vector.shape[0]):
+    for k in range(action.vector.shape[0]):  # noqa: SIM110 (numba compiles no generators)
         if not setup.low <= action.vector[k] <= setup.high:
             return False
     return True
@@ -173,7 +174,8 @@ def _hash_code(code: types.CodeType, names: dict[str, Any], digest: Any, seen: s
             _hash_code(value, names, digest, seen)
         else:
             _hash_value(value, digest, seen)
-    for name in code.co_names:
+    # Only what is read as a global: `level.coin` must not reach a function `coin` of the same file.
+    for name in dict.fromkeys(i.argval for i in dis.get_instructions(code) if i.opname == "LOAD_GLOBAL"):
         value = names.get(name)
         if isinstance(value, types.ModuleType) and value.__name__.partition(".")[0] not in LIBRARIES:
             for attribute in code.co_names:
@@ -189,12 +191,14 @@ def _hash_value(value: Any, digest: Any, seen: set) -> None:
         digest.update(repr((value.dtype, value.shape)).encode() + value.tobytes())
     elif isinstance(value, type):
         digest.update(value.__qualname__.encode())
+    elif isinstance(value, (set, frozenset)):  # whose order differs from process to process
+        digest.update(repr(sorted(map(repr, value))).encode())
     elif not isinstance(value, types.ModuleType):
         digest.update(repr(value).encode())
 
 
 def specialise(template: Callable, jit: Callable, **names: Any) -> Callable:
-    """Return `jit` of a copy of `template` that sees `names` as globals, under a name that its fingerprint is part of."""
+    """Return `jit` of a copy of `template` that sees `names` as globals, under a name that has its fingerprint."""
     copy = types.FunctionType(template.__code__, {**template.__globals__, **names}, template.__name__)
     copy.__qualname__ = f"{template.__name__}.{fingerprint(copy)}"
     return jit(copy)

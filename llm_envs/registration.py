@@ -33,7 +33,9 @@ def register(world_id: str, builder: Callable | str) -> None:
         world_id: an id as Gymnasium writes them, such as "Mine/Corridor-v0".
         builder: a function that returns a `World`, or "module:function"; its keyword arguments are the configuration.
     """
-    if world_id in _builders:
+    from gymnasium.envs.registration import registry
+
+    if world_id in _builders or world_id in registry:
         raise ValueError(f"the id {world_id!r} is taken")
     _register_in_gymnasium(world_id)
     _builders[world_id] = builder

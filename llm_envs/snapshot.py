@@ -4,6 +4,7 @@ A snapshot may come from a stranger: nothing in it is executed, every length is 
 outside the pool are refused.
 """
 
+import itertools
 import json
 import struct
 import zlib
@@ -59,7 +60,7 @@ def unpack(raw: bytes, header: dict, sizes: list[int]) -> list[bytes]:
     try:
         found = json.loads(raw[start : start + length])
         differing = [name for name in header if found.get(name) != header[name]]
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise ValueError("the snapshot's header cannot be read") from error
     if differing:
         name = differing[0]
@@ -67,4 +68,4 @@ def unpack(raw: bytes, header: dict, sizes: list[int]) -> list[bytes]:
     if len(raw) != start + length + sum(sizes) + 4:
         raise ValueError(f"the snapshot has {len(raw)} bytes, not {start + length + sum(sizes) + 4}")
     ends = np.cumsum([start + length, *sizes])
-    return [raw[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    return [raw[a:b] for a, b in itertools.pairwise(ends)]

@@ -1,6 +1,8 @@
-"""Random walks through a batch, for the checks in `llm_envs.testing`: the same seed walks the same way anywhere."""
+"""What the laws in `llm_envs.contract` are checked with: a world under test, random walks, and demands."""
 
+import contextlib
 import hashlib
+import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +12,7 @@ import numpy as np
 from llm_envs.adapters.gym import GymEnv
 from llm_envs.batch import BatchEnv, Step
 from llm_envs.checks import describe
+from llm_envs.registration import build, find
 from llm_envs.world import World
 
 
@@ -34,6 +37,18 @@ class Subject:
     def single(self) -> GymEnv:
         """Return the world as a single Gymnasium environment."""
         return GymEnv(self.batch(1, autoreset=False))
+
+    def limits(self) -> "list[Subject]":
+        """Return the world as it is, and with the first short time limit it takes: some refuse one too short to win."""
+        if "max_steps" not in inspect.signature(find(self.world_id)).parameters or "max_steps" in self.config:
+            return [self]
+        for limit in (2, 5, 20, 100, 1000):
+            config = {**self.config, "max_steps": limit}
+            try:
+                return [self, Subject(self.world_id, config, build(self.world_id, config), self.steps)]
+            except ValueError as error:
+                reason = error
+        raise AssertionError(f"max_steps=1000 is refused: {reason}")
 
 
 def digest_walk(batch: BatchEnv, steps: int, seed: int) -> str:
@@ -79,3 +94,21 @@ def walk(batch: BatchEnv, steps: int, seed: int) -> Iterator[tuple[np.ndarray, S
         actions = random_actions(batch, rng)
         batch.advance(actions)
         yield actions, batch.arrays
+
+
+def require(fact: Any, message: str) -> None:
+    """Raise AssertionError unless `fact` holds."""
+    if not fact:
+        raise AssertionError(message)
+
+
+@contextlib.contextmanager
+def refused(kind: type[Exception], what: str, names: Any = ()) -> Iterator[None]:
+    """Require that the block raises `kind` with a message that has all `names`."""
+    try:
+        yield
+    except kind as error:
+        missing = [name for name in names if name not in str(error)]
+        require(not missing, f"the refusal of {what} does not name {missing}: {error}")
+        return
+    raise AssertionError(f"{what} must be refused with {kind.__name__}")

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from numba import njit
@@ -116,3 +117,14 @@ def test_check_world_names_the_broken_law(law, monkeypatch):
     monkeypatch.setitem(registration._builders, "Tokens/Copy-v0", corridor(**BREACHES[law]))
     with pytest.raises(AssertionError, match=f"Tokens/Copy-v0 .* breaks {law}"):
         check_world("Tokens/Copy-v0", steps=200)
+
+
+def test_a_users_own_world_is_registered_checked_and_made(monkeypatch):
+    monkeypatch.setattr(registration, "_builders", dict(registration._builders))
+    llm_envs.register("Mine/Corridor-v0", corridor())
+    check_world("Mine/Corridor-v0", steps=200)
+    assert gym.make("Mine/Corridor-v0", pool=5).unwrapped.batch.world.max_steps == 6
+    assert gym.make_vec("Mine/Corridor-v0", 3).reset(seed=0)[0]["length"].shape == (3, 1)
+    for taken in ("Mine/Corridor-v0", "CartPole-v1"):
+        with pytest.raises(ValueError, match=f"the id '{taken}' is taken"):
+            llm_envs.register(taken, corridor())

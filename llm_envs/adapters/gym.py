@@ -34,6 +34,8 @@ def make_vector(
     Where a world shows or takes strings (observation="text", action="text") it is Gymnasium's own SyncVectorEnv around
     single environments: strings live on the host in any case.
     """
+    if "autoreset" in options:
+        raise TypeError("gym.make_vec takes no option 'autoreset': its rows begin again in the step that ends them")
     if _speaks_text(build(world_id, _config_of(world_id, options))):
         return SyncVectorEnv(
             [lambda: make_single(world_id, render_mode, **options)] * num_envs, autoreset_mode=AutoresetMode.SAME_STEP

@@ -28,10 +28,10 @@ class TensorVecEnv(VecEnv):
         world_id: one of `llm_envs.ids()`, or a `BatchEnv`.
         num_envs: number of rows.
         render_mode: "ansi", "human" or "rgb_array".
-        options: as `llm_envs.make_batch`: device, seed, split, order, group_size, weights, rewards, and the world's own.
+        options: as `llm_envs.make_batch`: device, seed, split, order, group_size, weights, rewards, the world's own.
 
     Raises:
-        ValueError: the world shows or takes strings, for which SB3 has no spaces.
+        ValueError: the world shows or takes strings, for which SB3 has no spaces, or the batch does not reset itself.
     """
 
     def __init__(
@@ -40,6 +40,10 @@ class TensorVecEnv(VecEnv):
         batch = world_id if isinstance(world_id, BatchEnv) else make_batch(world_id, num_envs, **options)
         if batch.world.text_observation or batch.world.parse is not None:
             raise ValueError("Stable-Baselines3 has no text spaces; use observation='tokens' and action='index'")
+        if not batch.autoreset:
+            raise ValueError(
+                "Stable-Baselines3 needs rows that begin again at their end: make the batch with autoreset"
+            )
         self.batch, self._row_attributes = batch, {"render_mode": [render_mode] * batch.num_envs}
         super().__init__(batch.num_envs, observation_space(batch.world), action_space(batch.world))
         self._pending: np.ndarray | None = None
@@ -99,14 +103,14 @@ class TensorVecEnv(VecEnv):
 
     def _row_method(self, name: str, row: int, *args: Any, **kwargs: Any) -> Any:
         """Call what a single environment of that row would call `name`."""
-        if name == "action_masks":
-            return self.batch.action_masks()[row]
         if name == "render":
             return draw(self.batch, row, self.render_mode)
         return getattr(self.batch, name)(*args, **kwargs)
 
     def env_method(self, method_name: str, *args: Any, indices: VecEnvIndices = None, **kwargs: Any) -> list[Any]:
         """Call a method once for each of the rows: `action_masks`, `render`, or any of the batch."""
+        if method_name == "action_masks":  # of all rows at once: MaskablePPO asks before every step
+            return list(self.action_masks()[list(self._get_indices(indices))])
         return [self._row_method(method_name, i, *args, **kwargs) for i in self._get_indices(indices)]
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
