@@ -22,6 +22,9 @@ from agents.backbones import Transformer, TransformerConfig
 from agents.sequences import Sequences
 
 ILLEGAL = -1e8  # logit of an illegal action; finite, because with -inf the gradient of a KL divergence is NaN
+# Adam for small transformers, as nanoGPT has it. With SB3's eps=1e-5 and beta2=0.999 a warm start on 3-digit addition
+# reached 24 % exact match where this reached 89 % (600 steps of 256 problems).
+ADAM = {"betas": (0.9, 0.99), "eps": 1e-8}
 Observations = PyTorchObs | Sequences  # SB3's tensors, or many states in one pass
 TOKEN_FIELDS = ("tokens", "length", "token_mask", "action_mask")  # fields with a meaning; all others are encoded
 
@@ -87,10 +90,15 @@ class TransformerPolicy(ActorCriticPolicy):
         **kwargs: Any,
     ) -> None:
         self.backbone_options, self.shared_value = dict(backbone or {}), shared_value
+        kwargs["optimizer_kwargs"] = kwargs.get("optimizer_kwargs") or dict(ADAM)
         super().__init__(observation_space, action_space, lr_schedule, **kwargs)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
-        return {**super()._get_constructor_parameters(), "backbone": self.backbone_options, "shared_value": self.shared_value}
+        return {
+            **super()._get_constructor_parameters(),
+            "backbone": self.backbone_options,
+            "shared_value": self.shared_value,
+        }
 
     def _build(self, lr_schedule: Schedule) -> None:
         config = backbone_config(self.backbone_options)

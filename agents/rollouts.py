@@ -142,9 +142,7 @@ class OnDeviceRollouts:
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "_last_obs", "_last_episode_starts", "_running"]  # type: ignore[misc]
 
-    def collect_rollouts(
-        self, env: VecEnv, callback: BaseCallback, rollout_buffer: Any, n_rollout_steps: int
-    ) -> bool:
+    def collect_rollouts(self, env: VecEnv, callback: BaseCallback, rollout_buffer: Any, n_rollout_steps: int) -> bool:
         """Fill the buffer with `n_rollout_steps` steps of every row; return False if the callback stops training."""
         if not isinstance(rollout_buffer, TensorRolloutBuffer):
             return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)  # type: ignore[misc]

@@ -176,9 +176,7 @@ def train(options: Options) -> dict[str, Any]:
     device = ("cuda" if torch.cuda.is_available() else "cpu") if options.device == "auto" else options.device
     if options.threads:
         torch.set_num_threads(options.threads)
-    env = TensorVecEnv(
-        options.world, options.ppo.num_envs, device=device, seed=options.seed, weights=weights, **config
-    )
+    env = TensorVecEnv(options.world, options.ppo.num_envs, device=device, seed=options.seed, weights=weights, **config)
     metric = options.metric or next(iter(env.batch.world.signals))
     if metric not in env.batch.world.signals:
         raise ValueError(f"there is no signal {metric!r}; the signals are {', '.join(env.batch.world.signals)}")
@@ -225,8 +223,10 @@ def train(options: Options) -> dict[str, Any]:
     (options.out / "results.json").write_text(json.dumps(results, indent=1))
     report.draw_curve(options.out / "curve.png", history, metric)
     report.show(console, f"{options.world}, test levels", Evaluation(**history["before_all"]), after)
-    console.print(f"{metric} {history['before']:.3f} -> {history['after']:.3f} in {results['seconds']:.0f} s; "
-                  f"curve, model and events in {options.out}")
+    console.print(
+        f"{metric} {history['before']:.3f} -> {history['after']:.3f} in {results['seconds']:.0f} s; "
+        f"curve, model and events in {options.out}"
+    )
     return results
 
 

@@ -40,43 +40,43 @@ def demonstrations(world_id: str, episodes: int, **config: Any) -> tuple[dict[st
     return {name: torch.stack([step[name] for step in seen]) for name in seen[0]}, torch.stack(played), inside
 
 
+def warmup_cosine(step: int, steps: int, warmup: int = 50) -> float:
+    """Return the factor on the learning rate at `step` of `steps`: a linear rise, then half a cosine down to zero."""
+    return min(1.0, (step + 1) / warmup) * (0.5 + 0.5 * math.cos(math.pi * min(1.0, step / steps)))
+
+
 def warm_start(
     model: Any,
     world_id: str,
-    episodes: int = 4096,
-    epochs: int = 10,
-    batch_size: int = 128,
-    learning_rate: float = 1e-3,
+    episodes: int = 40_000,
+    epochs: int = 6,
+    batch_size: int = 256,
+    learning_rate: float = 3e-3,
+    stop: Callable[[int, float], bool] | None = None,
     seed: int = 0,
-    report: Callable[[int, float], None] | None = None,
     **config: Any,
-) -> float:
-    """Train an SB3 model's policy to imitate solutions; return the last epoch's mean cross-entropy in nats.
+) -> int:
+    """Train an SB3 model's policy to imitate solutions, by cross-entropy; return the number of steps taken.
 
     Args:
         model: an SB3 model; its policy's actor is trained, by its own optimiser.
         world_id: one of `llm_envs.ids()`.
         episodes: reference episodes, from the train split.
-        epochs: passes over them.
+        epochs: most passes over them.
         batch_size: episodes in a minibatch.
-        learning_rate: the optimiser's, decayed to zero along a half cosine.
+        learning_rate: the optimiser's highest; it rises over 50 steps and falls to zero along half a cosine.
+        stop: called after each step with (step, cross-entropy in nats); True ends the warm start.
         seed: of the order of the minibatches.
-        report: called with (epoch, mean cross-entropy) after each epoch.
         config: the world's configuration.
     """
     obs, actions, inside = demonstrations(world_id, episodes, **config)
     policy, device = model.policy, model.device
     obs, actions, inside = {k: v.to(device) for k, v in obs.items()}, actions.to(device), inside.to(device)
     last = (inside.sum(dim=0) - 1).expand(inside.shape)  # every episode is one run
-    policy.set_training_mode(True)
     optimizer = policy.optimizer  # its moments then fit the weights that RL begins with
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate
-    steps = epochs * -(-inside.shape[1] // batch_size)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: 0.5 + 0.5 * math.cos(math.pi * min(1.0, k / steps)))
-    generator, mean = torch.Generator().manual_seed(seed), float("nan")
-    for epoch in range(epochs):
-        total = 0.0
+    total, count = epochs * -(-inside.shape[1] // batch_size), 0
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(epochs):
         for chosen in torch.randperm(inside.shape[1], generator=generator).to(device).split(batch_size):
             step, place = inside[:, chosen].nonzero(as_tuple=True)
             row = chosen[place]
@@ -84,15 +84,16 @@ def warm_start(
                 states = gather(obs, last, step, row)
             else:
                 states = {name: value[step, row] for name, value in obs.items()}
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate * warmup_cosine(count, total)
+            policy.set_training_mode(True)
             _, log_probs, _ = policy.evaluate_actions(states, actions[step, row])
             loss = -log_probs.mean()
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
             optimizer.step()
-            schedule.step()
-            total += float(loss.detach()) * len(row)
-        mean = total / int(inside.sum())
-        if report is not None:
-            report(epoch, mean)
-    return mean
+            count += 1
+            if stop is not None and stop(count, float(loss.detach())):
+                return count
+    return count

@@ -3,18 +3,18 @@
 One step, for every row:
     1. the clock advances and the world's `step` runs (an illegal action passes the turn);
     2. signals are weighted into the reward; `truncated` is decided by the time limit;
-    3. where the episode is over, the true final observation goes to `final_obs` and the next episode begins;
+    3. where the episode is over, the true final observation goes to `final_obs` and the next episode begins (with
+       autoreset="same_step", the default);
     4. the observation is written;
     5. reward callables, if any, see the transition and add their terms.
 
 Everything returned is a view of live buffers: copy what must outlast the next step.
 """
 
-import copy
 import zlib
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,25 +22,14 @@ from llm_envs import kernels, levels, snapshot
 from llm_envs.checks import check_actions, check_seed, merge_weights
 from llm_envs.memory import Records
 from llm_envs.rng import GOLDEN, mix
-
+from llm_envs.showing import Showing, Step
 from llm_envs.world import Vector, World, check_choice, check_range, values
 
 if TYPE_CHECKING:
     import torch
 
 
-class Step(NamedTuple):
-    """What one step leaves: views of live buffers, NumPy arrays or torch tensors."""
-
-    obs: dict  # (N, ...) each; of the next episode where one ended
-    reward: Any  # (N,) float32
-    terminated: Any  # (N,) bool: the task itself ended
-    truncated: Any  # (N,) bool: the time limit was reached; both may hold
-    final_obs: dict  # (N, ...) each; meant only where an episode ended in this step
-    signals: dict  # (N,) float32 each: the unweighted terms by name
-
-
-class BatchEnv:
+class BatchEnv(Showing):
     """See the module. `world` is a built World; users make one by `llm_envs.make_batch(id, num_envs, ...)`.
 
     Args:
@@ -54,7 +43,8 @@ class BatchEnv:
         rewards: further terms, see `llm_envs.rewards`.
         threads: CPU threads; None for one below 1,024 rows and all above.
         check_actions: refuse illegal actions; None for True on the CPU. Without it they pass the turn.
-        autoreset: begin the next episode in the step that ended one.
+        autoreset: "same_step" begins the next episode in the step that ended one, "next_step" in the step after it
+            (whose action is ignored and whose reward is 0), "never" leaves that to `reset`.
     """
 
     def __init__(
@@ -71,12 +61,13 @@ class BatchEnv:
         rewards: Iterable = (),
         threads: int | None = None,
         check_actions: bool | None = None,
-        autoreset: bool = True,
+        autoreset: str = "same_step",
         identity: str = "world",
     ) -> None:
         check_range("num_envs", num_envs, 1, 2**31 - 1)
         check_range("group_size", group_size, 1, num_envs)
         check_choice("order", order, levels.ORDERS)
+        check_choice("autoreset", autoreset, kernels.AUTORESETS)
         check_seed(seed)
         if num_envs % group_size:
             raise ValueError(f"group_size is {group_size}; it must divide num_envs, {num_envs}")
@@ -84,7 +75,7 @@ class BatchEnv:
             check_range("threads", threads, 1, kernels.config.NUMBA_NUM_THREADS)
         self.world, self.num_envs, self.identity = world, num_envs, identity
         self.device, self.seed, self.order, self.group_size = str(device), int(seed), order, group_size
-        self.autoreset = bool(autoreset)
+        self.autoreset = autoreset
         self.weights = merge_weights(world, weights)
         pool = levels.select(world, split)
         self.num_levels, self.pool_checksum = len(pool), zlib.crc32(pool.tobytes())
@@ -96,7 +87,7 @@ class BatchEnv:
             num_levels=len(pool),
             stride=num_envs // group_size if order == "sweep" else 0,
             max_steps=world.max_steps,
-            autoreset=autoreset,
+            autoreset=kernels.AUTORESETS.index(autoreset),
             low=world.actions.low if isinstance(world.actions, Vector) else 0.0,
             high=world.actions.high if isinstance(world.actions, Vector) else 0.0,
         )
@@ -182,19 +173,6 @@ class BatchEnv:
         """Where `apply` reads the actions, (N,) int64 or (N, *shape) float32 (CPU only)."""
         return self._actions.arrays[self._action_field]
 
-    @property
-    def level_index(self) -> np.ndarray:
-        """Which of the split's `num_levels` levels each row plays, (N,) int32, a copy on the host."""
-        return self._state_field("level")
-
-    @property
-    def episode(self) -> np.ndarray:
-        """How many episodes each row has begun since it was seeded, less one, (N,) int32, a copy on the host."""
-        return self._state_field("episode")
-
-    def _state_field(self, name: str) -> np.ndarray:
-        return np.frombuffer(self._states.read(), self.world.state)[name].copy()
-
     # ------------------------------------------------------------------ what is done
 
     def reset(self, seed: int | None = None) -> dict[str, "torch.Tensor"]:
@@ -276,21 +254,6 @@ class BatchEnv:
         with self._region():
             driver(*arguments)
 
-    def _actions_in(self, actions: Any) -> None:
-        """Check actions and copy them to where the rules read them."""
-        name = "index" if isinstance(self.world.actions, int) else "vector"
-        if self.device != "cpu":
-            target = self._actions.tensors[name]
-            if self._check_actions:
-                check_actions(self.world, np.asarray(actions.cpu()), target.shape)
-            target.copy_(actions.to(target.dtype).view(target.shape))
-            return
-        target = self._actions.arrays[name]
-        given = np.asarray(actions)
-        if self._check_actions:
-            check_actions(self.world, given, target.shape)
-        target[...] = given
-
     @property
     def last_action(self) -> "torch.Tensor":
         """The actions of the last step, (N,) int64 or (N, *shape) float32, a live view."""
@@ -298,14 +261,14 @@ class BatchEnv:
 
     # ------------------------------------------------------------------ saving, showing
 
-    def save_buffers(self) -> list[bytes]:
-        """Return copies of all that a step writes."""
-        return [buffer.read() for buffer in (self._states, self._observations, self._finals, self._outcomes)]
+    def save_buffers(self) -> list:
+        """Return copies of all that a step writes, on the batch's device."""
+        return [buffer.copy() for buffer in (self._states, self._observations, self._finals, self._outcomes)]
 
-    def load_buffers(self, saved: list[bytes]) -> None:
+    def load_buffers(self, saved: list) -> None:
         """Undo steps: take back what `save_buffers` returned."""
-        for buffer, raw in zip((self._states, self._observations, self._finals, self._outcomes), saved, strict=True):
-            buffer.write(raw)
+        for buffer, held in zip((self._states, self._observations, self._finals, self._outcomes), saved, strict=True):
+            buffer.write(held)
 
     def snapshot(self) -> bytes:
         """Return the whole batch as bytes; a batch restored from them goes on bit by bit as this one would."""
@@ -328,57 +291,3 @@ class BatchEnv:
         for part, raw in zip(parts, found, strict=True):
             part.write(raw)
         self._started = True
-
-    def decode(self, obs: Mapping[str, Any]) -> list[str]:
-        """Return observations, (M, ...) arrays or tensors, as M texts."""
-        host = {name: np.asarray(value.cpu() if hasattr(value, "cpu") else value) for name, value in obs.items()}
-        count = len(next(iter(host.values())))
-        return [self.decode_row({name: value[i] for name, value in host.items()}) for i in range(count)]
-
-    def decode_row(self, obs: Mapping[str, np.ndarray]) -> str:
-        """Return one observation, without a batch dimension, as text."""
-        world = self.world
-        if world.decode is not None:
-            return world.decode(obs)
-        if world.tokenizer is not None:
-            return world.tokenizer.decode(obs["tokens"][: int(obs["length"][0])].tolist(), skip_special_tokens=False)
-        return ", ".join(f"{name} {value.tolist()}" for name, value in obs.items())
-
-    def row(self, i: int) -> tuple[Any, Any, Any]:
-        """Return copies of row i's state, level and params, as records with attributes."""
-        state = self._states.row(i)
-        return state, self._levels.row(int(state.level)), self._setup.row(0).params
-
-    def render(self, row: int = 0) -> str:
-        """Return row `row` as text for a terminal."""
-        check_range("row", row, 0, self.num_envs - 1)
-        if self.world.render is not None:
-            return self.world.render(*self.row(row))
-        return self.decode_row({name: value[row] for name, value in self.to_host().obs.items()})
-
-    def to_host(self) -> Step:
-        """Return the last step as NumPy copies, from any device."""
-        if self._on_host:
-            return copy.deepcopy(self.arrays)
-        step = self.tensors
-
-        def copied(group: dict) -> dict:
-            return {name: value.cpu().numpy() for name, value in group.items()}
-
-        flags = (value.cpu().numpy() for value in step[1:4])
-        return Step(copied(step.obs), *flags, copied(step.final_obs), copied(step.signals))
-
-    def frame(self, row: int = 0) -> np.ndarray:
-        """Return row `row` as an image, (height, width, 3) uint8; ValueError where the world draws none."""
-        if self.world.frame is None:
-            raise ValueError(f"{self.identity.partition(' ')[0]} has no image; render_mode 'ansi' shows it as text")
-        return self.world.frame(*self.row(row))
-
-    def action_masks(self) -> np.ndarray:
-        """Return which actions are legal now, (N, A) bool; all of them in a world without `action_mask`."""
-        if not isinstance(self.world.actions, int):
-            raise ValueError("only discrete actions have masks")
-        obs = self.to_host().obs
-        if "action_mask" in obs:
-            return obs["action_mask"].astype(bool)
-        return np.ones((self.num_envs, self.world.actions), bool)

@@ -1,5 +1,6 @@
 """What a user may pass to a batch: seeds, actions and weights, each refused with what was given and what is allowed."""
 
+import ast
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -42,3 +43,17 @@ def describe(world_id: str, config: Mapping[str, Any]) -> str:
     """Return a world's identity for snapshots: its id and its configuration (levels have a checksum of their own)."""
     plain = {name: value for name, value in config.items() if isinstance(value, (int, float, str, bool, type(None)))}
     return f"{world_id} {json.dumps(plain, sort_keys=True)}"
+
+
+def parse_values(pairs: tuple[str, ...]) -> dict[str, Any]:
+    """Return {"digits": 2} for ("digits=2",); values are Python literals or else strings."""
+    found = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name.isidentifier():
+            raise ValueError(f"{pair!r} is not of the form name=value")
+        try:
+            found[name] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            found[name] = text
+    return found

@@ -122,7 +122,7 @@ def seeds_fix_trajectories(subject: Subject) -> None:
 
 def rows_are_single_environments(subject: Subject) -> None:
     """Row i is, bit for bit, one row seeded seed + i; final_obs is what that row shows when nothing resets it."""
-    batch, singles = subject.batch(ROWS), [subject.batch(1, autoreset=False) for _ in range(ROWS)]
+    batch, singles = subject.batch(ROWS), [subject.batch(1, autoreset="never") for _ in range(ROWS)]
     for i, single in enumerate(singles):
         single.restart(SEED + i)
     for actions, now in walk(batch, subject.steps // 4, SEED):
@@ -210,7 +210,7 @@ def bad_actions_are_refused(subject: Subject) -> None:
 
 def illegal_actions_pass(subject: Subject) -> None:
     """With check_actions=False an illegal action passes the turn: the clock goes on, and nothing else changes."""
-    batch, actions = subject.batch(1, check_actions=False, autoreset=False), subject.world.actions
+    batch, actions = subject.batch(1, check_actions=False, autoreset="never"), subject.world.actions
     bad = [-1, actions, 2**40] if isinstance(actions, int) else [np.nan, np.inf, actions.high + 1]
     shape = () if isinstance(actions, int) else actions.shape
     for value in bad:

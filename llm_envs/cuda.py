@@ -105,10 +105,17 @@ class DeviceRecords:
         """Return a copy of the buffer's bytes; this waits for the device."""
         return self._bytes.cpu().numpy().tobytes()
 
-    def write(self, raw: bytes | np.ndarray) -> None:
-        """Overwrite the whole buffer, from bytes or from an array of records."""
+    def copy(self) -> "torch.Tensor":
+        """Return a copy on the device that `write` takes back."""
+        return self._bytes.clone()
+
+    def write(self, raw: "bytes | np.ndarray | torch.Tensor") -> None:
+        """Overwrite the whole buffer, from bytes, from an array of records or from a `copy`."""
         import torch
 
+        if isinstance(raw, torch.Tensor):
+            self._bytes.copy_(raw)
+            return
         data = bytearray(raw if isinstance(raw, bytes) else raw.tobytes())
         self._bytes.copy_(torch.frombuffer(data, dtype=torch.uint8))
 

@@ -24,9 +24,11 @@ from llm_envs.world import World, record
 
 # Names that specialise() binds; the templates below never run with these.
 reset = step = observe = legal = rows = None
-begin_row = advance_row = None
+begin_row = advance_row = clear_row = None
 
 LIBRARIES = ("numpy", "numba", "math")  # modules whose contents are no part of a rule
+AUTORESETS = ("never", "same_step", "next_step")
+NEVER, SAME_STEP, NEXT_STEP = range(3)
 PARALLEL_FROM = 1024  # rows from which a parallel region pays for its barrier, when `threads` is not given
 
 
@@ -60,7 +62,7 @@ def setup_record(world: World) -> np.dtype:
         num_levels=np.int64,
         stride=np.int64,  # order="sweep": levels between a row's episodes; 0 for order="random"
         max_steps=np.int32,  # 0 for no time limit
-        autoreset=np.int32,  # 1: an ended row begins its next episode in the same step
+        autoreset=np.int32,  # index into AUTORESETS
         low=np.float32,  # range of a continuous action
         high=np.float32,
     )
@@ -109,12 +111,21 @@ def begin(state, setup):
     else:
         state.level = below(mix(state.stream + np.uint64(state.episode) * EPISODES), setup.num_levels)
     state.t = 0
+    state.over = 0
+
+
+def clear(outcome):
+    """Take back what the last step left in the outcome."""
+    for k in range(outcome.values.shape[0]):
+        outcome.values[k] = 0.0
+    outcome.reward = 0.0
+    outcome.terminated = False
+    outcome.truncated = False
 
 
 def advance(state, level, setup, action, outcome):
     """Take one step of one row, weight its signals, and return whether the episode is over."""
-    for k in range(outcome.values.shape[0]):
-        outcome.values[k] = 0.0
+    clear_row(outcome)
     state.t += 1
     outcome.terminated = legal(action, setup) and step(state, level, setup.params, action, outcome.signals)
     outcome.truncated = 0 < setup.max_steps <= state.t  # both may hold on the last allowed step
@@ -122,7 +133,8 @@ def advance(state, level, setup, action, outcome):
     for k in range(outcome.values.shape[0]):
         reward += setup.weights[k] * outcome.values[k]
     outcome.reward = reward
-    return outcome.terminated or outcome.truncated
+    state.over = outcome.terminated or outcome.truncated
+    return state.over
 
 
 def start_rows(setup, levels, states, observations):
@@ -134,11 +146,15 @@ def start_rows(setup, levels, states, observations):
 
 
 def step_rows(setup, levels, states, observations, finals, actions, outcomes):
-    """Step every row; where an episode ends, write its final observation and begin the next in the same step."""
+    """Step every row; where an episode ends, write its final observation and begin the next as `autoreset` says."""
     for i in rows(states.shape[0]):
-        if advance_row(states[i], levels[states[i].level], setup[0], actions[i], outcomes[i]):
+        if setup[0].autoreset == NEXT_STEP and states[i].over:
+            clear_row(outcomes[i])
+            begin_row(states[i], setup[0])
+            reset(states[i], levels[states[i].level], setup[0].params)
+        elif advance_row(states[i], levels[states[i].level], setup[0], actions[i], outcomes[i]):
             observe(states[i], levels[states[i].level], setup[0].params, finals[i])
-            if setup[0].autoreset:
+            if setup[0].autoreset == SAME_STEP:
                 begin_row(states[i], setup[0])
                 reset(states[i], levels[states[i].level], setup[0].params)
         observe(states[i], levels[states[i].level], setup[0].params, observations[i])
@@ -221,7 +237,7 @@ def rule_names(world: World, jit: Callable) -> dict[str, Any]:
     """Return what the templates' names mean in this world, with the per-row templates made by `jit`."""
     rules = {"reset": world.reset, "step": world.step, "observe": world.observe}
     rules["legal"] = jit(legal_index if isinstance(world.actions, int) else legal_vector)
-    rules["begin_row"] = jit(begin)
+    rules["begin_row"], rules["clear_row"] = jit(begin), jit(clear)
     rules["advance_row"] = specialise(advance, jit, **rules)
     return rules
 

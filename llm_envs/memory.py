@@ -47,6 +47,10 @@ class Records:
         """Return a copy of the buffer's bytes."""
         return self._array.tobytes()
 
+    def copy(self) -> np.ndarray:
+        """Return a copy that `write` takes back."""
+        return self._array.copy()
+
     def write(self, raw: bytes | np.ndarray) -> None:
         """Overwrite the whole buffer, from bytes or from an array of records."""
         self._array[:] = np.frombuffer(raw, self.kind) if isinstance(raw, bytes) else raw

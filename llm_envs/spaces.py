@@ -1,4 +1,4 @@
-"""Gymnasium spaces of a world: Dict of Boxes for observations, Discrete or Box for actions, Text where it speaks text."""
+"""Gymnasium spaces of a world: Dict of Boxes for observations, Discrete or Box for actions, Text for strings."""
 
 import string
 from typing import TYPE_CHECKING

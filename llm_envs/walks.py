@@ -36,7 +36,7 @@ class Subject:
 
     def single(self) -> GymEnv:
         """Return the world as a single Gymnasium environment."""
-        return GymEnv(self.batch(1, autoreset=False))
+        return GymEnv(self.batch(1, autoreset="never"))
 
     def limits(self) -> "list[Subject]":
         """Return the world as it is, and with the first short time limit it takes: some refuse one too short to win."""

@@ -23,6 +23,7 @@ HEADER = {
     "episode": np.int32,  # episodes begun since the seed, less one
     "level": np.int32,  # index into the split's levels
     "t": np.int32,  # steps taken in this episode
+    "over": np.int32,  # 1 when it has ended
 }
 
 

@@ -48,7 +48,7 @@ def test_every_step_is_as_in_textworld(tmp_path):
         games.append(coin_collector.make({"level": number}, options))
         files.append(compile_game(games[-1], options))
     config = {"levels": [own_form(game) for game in games], "max_steps": 0, "action": "text"}
-    batch = make_batch("Text/Coin-v0", len(games), order="sweep", autoreset=False, **config)
+    batch = make_batch("Text/Coin-v0", len(games), order="sweep", autoreset="never", **config)
     world, rng, wins, steps = batch.world, np.random.default_rng(0), 0, 0
     wanted = textworld.EnvInfos(admissible_commands=True, score=True, won=True, lost=True, max_score=True)
     for row, (game, file) in enumerate(zip(games, files, strict=True)):
@@ -109,7 +109,7 @@ def test_maps_and_solutions(level, mode):
     assert (world.levels == build("Text/Coin-v0", options | {"pool": 64}).levels[:32]).all()
     plans = [world.solution(game, None) for game in rows]
     assert {len(plan) for plan in plans} == {level}
-    batch = make_batch("Text/Coin-v0", 32, split="all", order="sweep", autoreset=False, **options)
+    batch = make_batch("Text/Coin-v0", 32, split="all", order="sweep", autoreset="never", **options)
     batch.restart(0)
     for t in range(level):
         batch.advance(np.array([plans[i][t] for i in batch.level_index]))

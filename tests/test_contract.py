@@ -68,7 +68,7 @@ def test_compiled_rules_equal_interpreted_ones(k, interpreted):
 def test_a_solution_ends_its_episode_on_its_last_action(case):
     """Random walks seldom win; this one must, so that what a win pays and shows is checked too."""
     world_id, config = case
-    batch = llm_envs.make_batch(world_id, 1, split="all", autoreset=False, **config)
+    batch = llm_envs.make_batch(world_id, 1, split="all", autoreset="never", **config)
     won = 0
     for seed in range(20):
         batch.restart(seed)

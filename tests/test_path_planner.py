@@ -15,7 +15,7 @@ OWN = {"start": (0, 0), "goal": FAR}
 def batch(**config):
     """Return a batch with one row a level."""
     world = path_planner(**config)
-    env = BatchEnv(world, len(world.levels), seed=0, order="sweep", split="all", autoreset=False)
+    env = BatchEnv(world, len(world.levels), seed=0, order="sweep", split="all", autoreset="never")
     env.restart()
     return env
 

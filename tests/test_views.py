@@ -60,9 +60,9 @@ def test_gym_make_refuses_what_makes_no_sense_for_one_row(option):
 def test_make_vec_and_sb3_refuse_a_batch_that_does_not_reset_itself():
     """They promise that an ended row begins again in the same step."""
     with pytest.raises(TypeError, match="autoreset"):
-        gym.make_vec(ADDITION, num_envs=2, autoreset=False)
+        gym.make_vec(ADDITION, num_envs=2, autoreset="never")
     with pytest.raises(ValueError, match="autoreset"):
-        TensorVecEnv(llm_envs.make_batch(ADDITION, 2, autoreset=False))
+        TensorVecEnv(llm_envs.make_batch(ADDITION, 2, autoreset="never"))
 
 
 @pytest.mark.parametrize(("world_id", "config"), CASES, ids=[case[0] for case in CASES])

@@ -16,6 +16,7 @@ from llm_envs.spaces import action_space, observation_space
 from llm_envs.world import World, check_choice
 
 SECONDS_PER_FRAME = 0.1
+AUTORESETS = {AutoresetMode.SAME_STEP: "same_step", AutoresetMode.NEXT_STEP: "next_step"}
 
 
 def make_single(world_id: str, render_mode: str | None = None, **options: Any) -> "GymEnv":
@@ -23,24 +24,30 @@ def make_single(world_id: str, render_mode: str | None = None, **options: Any) -
     for fixed in ("autoreset", "num_envs", "group_size"):
         if fixed in options:
             raise TypeError(f"gym.make takes no option {fixed!r}; use gym.make_vec or llm_envs.make_batch")
-    return GymEnv(make_batch(world_id, 1, autoreset=False, **options), render_mode)
+    return GymEnv(make_batch(world_id, 1, autoreset="never", **options), render_mode)
 
 
 def make_vector(
-    world_id: str, num_envs: int = 1, render_mode: str | None = None, **options: Any
+    world_id: str,
+    num_envs: int = 1,
+    render_mode: str | None = None,
+    autoreset_mode: str | AutoresetMode = AutoresetMode.SAME_STEP,
+    **options: Any,
 ) -> gym.vector.VectorEnv:
     """Make what `gym.make_vec(world_id, num_envs, **options)` returns.
 
     Where a world shows or takes strings (observation="text", action="text") it is Gymnasium's own SyncVectorEnv around
-    single environments: strings live on the host in any case.
+    single environments: strings live on the host in any case. `autoreset_mode` NEXT_STEP is for Gymnasium's vector
+    observation wrappers, which refuse SAME_STEP.
     """
     if "autoreset" in options:
-        raise TypeError("gym.make_vec takes no option 'autoreset': its rows begin again in the step that ends them")
+        raise TypeError("gym.make_vec takes no option 'autoreset'; it takes autoreset_mode")
+    mode = AutoresetMode(autoreset_mode)
+    if mode not in AUTORESETS:
+        raise ValueError(f"autoreset_mode is {mode.value!r}; it must be one of {[m.value for m in AUTORESETS]}")
     if _speaks_text(build(world_id, _config_of(world_id, options))):
-        return SyncVectorEnv(
-            [lambda: make_single(world_id, render_mode, **options)] * num_envs, autoreset_mode=AutoresetMode.SAME_STEP
-        )
-    return GymVectorEnv(make_batch(world_id, num_envs, **options), render_mode)
+        return SyncVectorEnv([lambda: make_single(world_id, render_mode, **options)] * num_envs, autoreset_mode=mode)
+    return GymVectorEnv(make_batch(world_id, num_envs, autoreset=AUTORESETS[mode], **options), render_mode)
 
 
 def _config_of(world_id: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -154,7 +161,8 @@ class GymEnv(gym.Env):
 class GymVectorEnv(gym.vector.VectorEnv):
     """N rows as a Gymnasium vector environment; made by `gym.make_vec(id, num_envs, **config)`.
 
-    Autoreset mode SAME_STEP. `infos` are laid out as Gymnasium's SyncVectorEnv lays them out in that mode.
+    The autoreset mode is SAME_STEP, or NEXT_STEP where the batch has autoreset="next_step". `infos` are laid out as
+    Gymnasium's SyncVectorEnv lays them out in that mode.
 
     Args:
         batch: the batch to show.
@@ -167,7 +175,8 @@ class GymVectorEnv(gym.vector.VectorEnv):
         if render_mode is not None:
             check_choice("render_mode", render_mode, tuple(render_modes(world)))
         self.batch, self.num_envs, self.render_mode, self.copy = batch, batch.num_envs, render_mode, copy
-        self.metadata = {"render_modes": render_modes(world), "autoreset_mode": AutoresetMode.SAME_STEP}
+        mode = next(mode for mode, name in AUTORESETS.items() if name == batch.autoreset)
+        self.metadata = {"render_modes": render_modes(world), "autoreset_mode": mode}
         self.single_observation_space, self.single_action_space = observation_space(world), action_space(world)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
@@ -182,13 +191,15 @@ class GymVectorEnv(gym.vector.VectorEnv):
 
     def step(self, actions: Any) -> tuple[dict, np.ndarray, np.ndarray, np.ndarray, dict]:
         """Step every row; ValueError for illegal actions, and then no row has moved."""
+        same_step = self.batch.autoreset == "same_step"
+        begun = None if same_step else self.batch.over
         self.batch.advance(actions)
         now = self.batch.arrays
         done = now.terminated | now.truncated
-        infos: dict[str, Any] = {}
-        if not done.all():
-            infos |= _signal_infos(now.signals, ~done)
-        if done.any():
+        # Rows whose info is this step's: not those that begin an episode, whose last step is told in final_info.
+        stepped = ~done if begun is None else ~begun
+        infos: dict[str, Any] = _signal_infos(now.signals, stepped) if stepped.any() else {}
+        if same_step and done.any():
             finals = np.full(self.num_envs, None, dtype=object)
             for i in np.flatnonzero(done):
                 finals[i] = {name: value[i].copy() for name, value in now.final_obs.items()}

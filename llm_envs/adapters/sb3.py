@@ -40,10 +40,8 @@ class TensorVecEnv(VecEnv):
         batch = world_id if isinstance(world_id, BatchEnv) else make_batch(world_id, num_envs, **options)
         if batch.world.text_observation or batch.world.parse is not None:
             raise ValueError("Stable-Baselines3 has no text spaces; use observation='tokens' and action='index'")
-        if not batch.autoreset:
-            raise ValueError(
-                "Stable-Baselines3 needs rows that begin again at their end: make the batch with autoreset"
-            )
+        if batch.autoreset != "same_step":
+            raise ValueError("Stable-Baselines3 needs rows that begin again in their last step: autoreset='same_step'")
         self.batch, self._row_attributes = batch, {"render_mode": [render_mode] * batch.num_envs}
         super().__init__(batch.num_envs, observation_space(batch.world), action_space(batch.world))
         self._pending: np.ndarray | None = None

@@ -4,15 +4,15 @@ Description:  The prompt is "a+b="; the answer is a + b in the same base and an 
 Observation:  tokens: int32 (T,), the text so far, padded on the right with <pad> (0); T is a multiple of 16.
               length: int32 (1,), the tokens of it. Prompt tokens are forced, all later ones are the policy's.
 Action:       Discrete(base + 4): the next token. 0 <pad>, 1 <end>, 2 "+", 3 "=", then the digits from 0.
-Reward:       exact: 1 at the end if the answer is right. Weight 0 unless asked for: match: 1/(n + 1) for each right token
-              in its place, n being the digits of the sum. length: 1 at the end if the answer has n digits. wellformed: 1
-              at the end if the answer is a number without leading zeros, closed by <end>.
+Reward:       exact: 1 at the end if the answer is right. Weight 0 unless asked for: match: 1/(n + 1) for each right
+              token in its place, n being the digits of the sum. length: 1 at the end if the answer has n digits.
+              wellformed: 1 at the end if the answer is a number without leading zeros, closed by <end>.
 Termination:  <end> is said, or the answer has as many tokens as the budget allows: digits + 2.
 Truncation:   After max_steps steps, if given.
-Arguments:    digits (int, 3): most digits of a and b; min_digits (int, 0): fewest, 0 for as many as digits; base (int,
-              10): 2 to 36, base ** digits at most 2 ** 62; reverse (bool, False): the answer's lowest digit comes first;
-              pool (int, 65536): number of problems; max_steps (int, 0): time limit, 0 for none; levels: problems of your
-              own, pairs (a, b) of at most digits digits.
+Arguments:    digits (int, 3): most digits of a and b; min_digits (int, 0): fewest, 0 for as many as digits; base
+              (int, 10): 2 to 36, base ** digits at most 2 ** 62; reverse (bool, False): the answer's lowest digit comes
+              first; pool (int, 65536): number of problems; max_steps (int, 0): time limit, 0 for none; levels: problems
+              of your own, pairs (a, b) of at most digits digits.
 Levels:       a and b uniform over the numbers of min_digits to digits digits, 0 being of one; no pair twice; all pairs,
               where the pool holds them.
 Source:       Zaremba & Sutskever (2014), "Learning to execute"; the reversed order after Lee et al. (2023), "Teaching

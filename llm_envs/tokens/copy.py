@@ -2,17 +2,17 @@
 
 Description:  The prompt is a row of symbols and "="; the answer is the same symbols, as they stand, in reverse, or in
               ascending order.
-Observation:  tokens: int32 (T,), the text so far, padded on the right with <pad> (0); T is 2 length + 2, rounded up to a
-              multiple of 16. length: int32 (1,), the tokens of it. Prompt tokens are forced, all later ones are the
-              policy's.
+Observation:  tokens: int32 (T,), the text so far, padded on the right with <pad> (0); T is 2 length + 2, rounded up
+              to a multiple of 16. length: int32 (1,), the tokens of it. Prompt tokens are forced, all later ones are
+              the policy's.
 Action:       Discrete(vocab_size + 3): the next token. 0 <pad>, 1 <end>, 2 "=", then the symbols.
 Reward:       exact: 1 at the end if the answer is right. match: 1/n for each right symbol in its place, n being the
               number of symbols (weight 0 unless asked for).
 Termination:  <end> is said, or the answer has as many tokens as the budget allows: n + 1.
 Truncation:   After max_steps steps, if given.
-Arguments:    task ("copy", "reverse", "sort"); length (int, 8): most symbols in a prompt, 1 to 1,000; vocab_size (int,
-              16): different symbols, 2 to 1,000; pool (int, 65536): number of prompts; max_steps (int, 0): time limit, 0
-              for none; levels: prompts of your own, lists of symbol numbers from 0.
+Arguments:    task ("copy", "reverse", "sort"); length (int, 8): most symbols in a prompt, 1 to 1,000; vocab_size
+              (int, 16): different symbols, 2 to 1,000; pool (int, 65536): number of prompts; max_steps (int, 0): time
+              limit, 0 for none; levels: prompts of your own, lists of symbol numbers from 0.
 Levels:       Lengths uniform in 1..length, symbols uniform; the symbol i is the token i + 3.
 Source:       Graves, Wayne & Danihelka (2014), "Neural Turing Machines", sections 4.1 and 4.5.
 """

@@ -1,0 +1,30 @@
+# Two commands do everything on a fresh machine with Python 3.11 or later:  make train   make test
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+.PHONY: train test bench lint clean
+
+train: $(VENV)/.ready
+	$(RUN) -m agents.train Tokens/Addition-v0
+
+test: $(VENV)/.ready
+	$(RUN) -m pytest
+
+bench: $(VENV)/.ready
+	$(RUN) benchmarks/run.py
+
+lint: $(VENV)/.ready
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or later is needed"'
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt 'torch==2.13.0'
+	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,test,cuda,lint]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) runs build dist *.egg-info
