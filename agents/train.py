@@ -7,7 +7,6 @@
 The run's folder gets checkpoints, TensorBoard events, `results.json`, `curve.png` and the final `model.zip`.
 """
 
-import ast
 import json
 import shutil
 import time
@@ -19,6 +18,7 @@ import torch
 import tyro
 from rich.console import Console
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.utils import LinearSchedule
 from tqdm import tqdm
 
 from agents import checkpoints, report
@@ -27,28 +27,30 @@ from agents.evaluate import Evaluation, evaluate
 from agents.ppo import PPO
 from agents.warmstart import warm_start
 from llm_envs.adapters.sb3 import TensorVecEnv
+from llm_envs.checks import parse_values
 
 
 @dataclass(frozen=True)
 class WarmStart:
     """Imitation before RL; none with epochs 0."""
 
-    episodes: int = 16_384  # reference episodes, from the train split
-    epochs: int = 10
-    batch_size: int = 128  # episodes in a minibatch
-    learning_rate: float = 2e-3
+    episodes: int = 40_000  # reference episodes, from the train split
+    epochs: int = 6  # most passes over them
+    batch_size: int = 256  # episodes in a minibatch
+    learning_rate: float = 4e-3
+    stop_at: float = 0.45  # end when the metric on 500 validation levels reaches this; it is looked at every 25 steps
 
 
 @dataclass(frozen=True)
 class Reinforcement:
     """PPO's settings."""
 
-    steps: int = 1_000_000  # environment steps (tokens) in all
-    num_envs: int = 256
+    steps: int = 900_000  # environment steps (tokens) in all
+    num_envs: int = 512
     rollout_steps: int = 20  # of every row, between two updates
-    batch_size: int = 1024  # states in a minibatch
-    epochs: int = 2
-    learning_rate: float = 5e-4
+    batch_size: int = 5120  # states in a minibatch
+    epochs: int = 3
+    learning_rate: float = 1e-3  # falls to zero in a straight line over `steps`
     clip_range: float = 0.2
     gamma: float = 1.0
     gae_lambda: float = 1.0
@@ -72,7 +74,7 @@ class Options:
     warm: Annotated[WarmStart, tyro.conf.arg(name="warm")] = field(default_factory=WarmStart)
     ppo: Annotated[Reinforcement, tyro.conf.arg(name="ppo")] = field(default_factory=Reinforcement)
     backbone: TransformerConfig = field(
-        default_factory=lambda: TransformerConfig(width=64, layers=2, heads=4, positions="learned")
+        default_factory=lambda: TransformerConfig(width=64, layers=2, heads=2, positions="learned")
     )
     out: Path = Path("runs/train")
     """Folder of the run."""
@@ -87,20 +89,6 @@ class Options:
     """"cpu", "cuda", or "auto" for CUDA where there is one."""
     threads: int = 0
     """Threads of torch; 0 for torch's own choice."""
-
-
-def parse_values(pairs: tuple[str, ...]) -> dict[str, Any]:
-    """Return {"digits": 2} for ("digits=2",); values are Python literals or else strings."""
-    found = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals or not name.isidentifier():
-            raise ValueError(f"{pair!r} is not of the form name=value")
-        try:
-            found[name] = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
-            found[name] = text
-    return found
 
 
 class Watch(BaseCallback):
@@ -155,7 +143,7 @@ def make_model(options: Options, env: TensorVecEnv, device: str) -> PPO:
         n_steps=ppo.rollout_steps,
         batch_size=ppo.batch_size,
         n_epochs=ppo.epochs,
-        learning_rate=ppo.learning_rate,
+        learning_rate=LinearSchedule(ppo.learning_rate, 0.0, 1.0),
         clip_range=ppo.clip_range,
         gamma=ppo.gamma,
         gae_lambda=ppo.gae_lambda,
@@ -166,6 +154,23 @@ def make_model(options: Options, env: TensorVecEnv, device: str) -> PPO:
         tensorboard_log=str(options.out / "tensorboard"),
         policy_kwargs={"backbone": asdict(options.backbone)},
     )
+
+
+def imitate(model: PPO, options: Options, config: dict[str, Any], metric: str) -> None:
+    """Warm-start the model until the metric on validation levels reaches `warm.stop_at`."""
+    settings = asdict(options.warm)
+    stop_at = settings.pop("stop_at")
+    with tqdm(desc="warm start", unit=" steps") as bar:
+
+        def stop(count: int, loss: float) -> bool:
+            bar.update()
+            if count % 25:
+                return False
+            found = evaluate(model, options.world, "validation", max_levels=500, transcripts=0, **config)
+            bar.set_postfix_str(f"cross-entropy {loss:.3f} nats, validation {metric} {found.signals[metric]:.3f}")
+            return found.signals[metric] >= stop_at
+
+        warm_start(model, options.world, seed=options.seed, stop=stop, **settings, **config)
 
 
 def train(options: Options) -> dict[str, Any]:
@@ -192,15 +197,8 @@ def train(options: Options) -> dict[str, Any]:
         console.print(f"{options.world} on {device}: {size:,} parameters, {env.batch.num_levels:,} training levels")
         history = {"world": options.world, "steps": [], "rollout": [], "validation_steps": [], "validation": []}
         history["validated"] = 0
-        warm = options.warm
-        if warm.epochs:
-            with tqdm(total=warm.epochs, desc="warm start", unit=" epochs") as bar:
-
-                def tell(epoch: int, loss: float) -> None:
-                    bar.set_postfix_str(f"cross-entropy {loss:.4f} nats")
-                    bar.update()
-
-                warm_start(model, options.world, seed=options.seed, report=tell, **asdict(warm), **config)
+        if options.warm.epochs:
+            imitate(model, options, config, metric)
         before = evaluate(model, options.world, "test", device=device, **config)
         history |= {"before": before.signals[metric], "before_all": before.as_dict()}
         env.reset_tensor(options.seed)

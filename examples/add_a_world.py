@@ -1,7 +1,7 @@
 """Guess: find a secret number; each guess is answered by "higher" or "lower". A world of your own, in one file.
 
 Description:  A number from 0 to n - 1 is drawn. Each guess is written to the text, followed by the answer.
-Observation:  tokens: int32 (T,), guesses and answers so far, padded on the right with <pad> (0). length: int32 (1,), the
+Observation:  tokens: int32 (T,), guesses and answers, padded on the right with <pad> (0). length: int32 (1,), the
               tokens of it, at least 1: the text begins with "guess".
 Action:       Discrete(n): the number i, whose token is i + 5.
 Reward:       found: 1 for guessing the number. guess: 1 every step (weight 0 unless asked for).

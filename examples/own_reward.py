@@ -1,7 +1,7 @@
 """Reward functions of your own: one on tensors, one on strings, each a named term with a weight.
 
-A term is a plain function of one batched transition; `BatchEnv` calls it after the rules, adds weight times value to the
-reward, and logs the value under the function's name, beside the world's own signals. Here, on 2-digit addition:
+A term is a plain function of one batched transition; `BatchEnv` calls it after the rules, adds weight times value to
+the reward, and logs the value under the function's name, beside the world's own signals. Here, on 2-digit addition:
 
     brevity       -1 for every token; it reads tensors and stays on the batch's device
     looks_even    1 if the finished answer is an even number; it reads the text, and is called only where episodes end

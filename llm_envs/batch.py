@@ -261,13 +261,22 @@ class BatchEnv(Showing):
 
     # ------------------------------------------------------------------ saving, showing
 
+    @property
+    def _written(self) -> tuple:
+        """The buffers that a step writes."""
+        return self._states, self._observations, self._finals, self._outcomes
+
+    def read_buffers(self) -> list[bytes]:
+        """Return all that a step writes, as bytes on the host: states, observations, finals, outcomes."""
+        return [buffer.read() for buffer in self._written]
+
     def save_buffers(self) -> list:
         """Return copies of all that a step writes, on the batch's device."""
-        return [buffer.copy() for buffer in (self._states, self._observations, self._finals, self._outcomes)]
+        return [buffer.copy() for buffer in self._written]
 
     def load_buffers(self, saved: list) -> None:
         """Undo steps: take back what `save_buffers` returned."""
-        for buffer, held in zip((self._states, self._observations, self._finals, self._outcomes), saved, strict=True):
+        for buffer, held in zip(self._written, saved, strict=True):
             buffer.write(held)
 
     def snapshot(self) -> bytes:

@@ -1,7 +1,4 @@
-"""The command line, `llm-envs`: list the worlds, read their cards, play them, time them, check them.
-
-Exit codes: 0; 1 where `check` found a broken law; 2 for an unknown id or option, or a value out of range.
-"""
+"""The command line, `llm-envs`. Exit codes: 1 where `check` found a broken law, 2 for bad arguments."""
 
 import inspect
 import sys
@@ -22,6 +19,7 @@ from llm_envs.kernels import config as numba_config
 from llm_envs.levels import SHARES, percentile
 from llm_envs.registration import build, find
 from llm_envs.spaces import action_space, observation_space
+from llm_envs.testing import check_world
 from llm_envs.walks import random_actions
 from llm_envs.world import World
 
@@ -54,7 +52,7 @@ def action_words(world: World) -> tuple[str, ...]:
     """Return a name for each discrete action: the world's own, or the tokens where the actions are the tokens."""
     if world.action_names or world.tokenizer is None or world.tokenizer.get_vocab_size() != world.actions:
         return world.action_names
-    return tuple(map(world.tokenizer.id_to_token, range(world.actions)))
+    return tuple(map(world.tokenizer.id_to_token, range(world.actions)))  # type: ignore[arg-type]
 
 
 def list_worlds() -> None:
@@ -62,8 +60,8 @@ def list_worlds() -> None:
     table = Table("id", "task", "observation", "actions", "signals")
     for world_id in ids():
         world, task = build(world_id, {}), card(world_id).splitlines()[0].rpartition(": ")[2]
-        fields, signals = ", ".join(world.observation.names or ()), ", ".join(world.signals)
-        table.add_row(world_id, task, fields, str(action_space(world)), signals)
+        fields = ", ".join(world.observation.names or ())
+        table.add_row(world_id, task, fields, str(action_space(world)), ", ".join(world.signals))
     console().print(table)
 
 
@@ -149,13 +147,13 @@ def understand(typed: str, world: World, words: tuple[str, ...]) -> Any:
 def bench(world_id: Id, settings: Pairs = (), num_envs: int = 4096, seconds: float = 2.0) -> None:
     """Time random play, observations and new episodes included: one environment, then a batch of --num-envs rows."""
     with refusing():
-        options, threads = parse_values(settings), numba_config.NUMBA_NUM_THREADS
+        options, threads = parse_values(settings), numba_config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
         single = make_single(world_id, **options)
         batches = {n: make_batch(world_id, num_envs, threads=n, **options) for n in sorted({1, threads})}
     single.reset(seed=0)
     actions: list = [random_actions(single.batch, np.random.default_rng(k))[0] for k in range(64)]
-    if single.batch.world.parse is not None:
-        actions = [single.batch.world.action_names[k] for k in actions]
+    if (world := single.batch.world).parse is not None:
+        actions = [world.action_names[k] for k in actions]
 
     def step_one(k: int) -> None:
         *_, terminated, truncated, _ = single.step(actions[k])
@@ -166,8 +164,8 @@ def bench(world_id: Id, settings: Pairs = (), num_envs: int = 4096, seconds: flo
     table.add_row("1 (gym.Env)", "1", f"{rate(step_one, seconds) / 1e6:.3f}")
     for n, batch in batches.items():
         batch.restart(seed=0)
-        several = [random_actions(batch, np.random.default_rng(k)) for k in range(64)]
-        steps = rate(lambda k, batch=batch, several=several: batch.advance(several[k]), seconds) * num_envs
+        drawn = [random_actions(batch, np.random.default_rng(k)) for k in range(64)]
+        steps = rate(lambda k, batch=batch, drawn=drawn: batch.advance(drawn[k]), seconds) * num_envs  # type: ignore[misc]
         table.add_row(f"{num_envs:,}", str(n), f"{steps / 1e6:.2f}")
     console().print(table)
 
@@ -185,11 +183,8 @@ def rate(step: Callable[[int], None], seconds: float) -> float:
 
 def check(world_id: Id, settings: Pairs = (), steps: int = 2000) -> None:
     """Check by random walks of up to --steps that a world keeps the contract; exit code 1 where it does not."""
-    from llm_envs.testing import check_world
-
     with refusing():
-        options = parse_values(settings)
-        build(world_id, options)
+        build(world_id, options := parse_values(settings))
     try:
         check_world(world_id, steps, **options)
     except AssertionError as error:
@@ -200,5 +195,5 @@ def check(world_id: Id, settings: Pairs = (), steps: int = 2000) -> None:
 
 def main() -> None:
     """Entry point of `llm-envs`."""
-    commands = {"list": list_worlds, "info": info, "play": play, "bench": bench, "check": check}
+    commands: dict[str, Callable] = {"list": list_worlds, "info": info, "play": play, "bench": bench, "check": check}
     tyro.extras.subcommand_cli_from_dict(commands, prog="llm-envs", description="Worlds for language-model agents.")

@@ -132,7 +132,7 @@ def rows_are_single_environments(subject: Subject) -> None:
                 for name, value in single.arrays.obs.items():
                     require((value[0] == now.final_obs[name][i]).all(), f"the final {name} of row {i} differs")
                 single.restart()
-        whole, parts = batch.save_buffers(), [single.save_buffers() for single in singles]
+        whole, parts = batch.read_buffers(), [single.read_buffers() for single in singles]
         for k, kind in {0: "states", 1: "observations", 3: "outcomes"}.items():
             require(whole[k] == b"".join(part[k] for part in parts), f"the {kind} differ")
 
@@ -174,15 +174,15 @@ def snapshots_go_on(subject: Subject) -> None:
         actions = random_actions(batch, rng)
         batch.advance(actions)
         twin.advance(actions)
-        states, *_, outcomes = batch.save_buffers()
-        then, *_, outcomes_then = twin.save_buffers()
+        states, *_, outcomes = batch.read_buffers()
+        then, *_, outcomes_then = twin.read_buffers()
         require(states == then and outcomes == outcomes_then, "the restored batch went another way")
-    before, middle = twin.save_buffers(), len(saved) // 2
+    before, middle = twin.read_buffers(), len(saved) // 2
     damaged = saved[:middle] + bytes([saved[middle] ^ 1]) + saved[middle + 1 :]
     for wrong in (b"", saved[:-1], damaged, other.snapshot()):
         with refused(ValueError, "a foreign or damaged snapshot"):
             twin.restore(wrong)
-    require(twin.save_buffers() == before, "a refused snapshot changed the batch")
+    require(twin.read_buffers() == before, "a refused snapshot changed the batch")
 
 
 def bad_actions_are_refused(subject: Subject) -> None:
@@ -198,14 +198,14 @@ def bad_actions_are_refused(subject: Subject) -> None:
         good = np.full((ROWS, *actions.shape), actions.low, np.float32)
         wrong = [good.astype(np.int64), good - 1, good * np.nan, good + np.inf, good + 2 * (actions.high - actions.low)]
         single = [None, "0", *(value[0] for value in wrong), good[0, :-1]]
-    states = batch.save_buffers(), env.batch.save_buffers()
+    states = batch.read_buffers(), env.batch.read_buffers()
     for bad in [*wrong, good[:-1], good[None], good[..., None]]:
         with refused(ValueError, f"the action {bad!r}"):
             batch.advance(bad)
     for bad in single:
         with refused(ValueError, f"the single action {bad!r}"):
             env.step(bad)
-    require((batch.save_buffers(), env.batch.save_buffers()) == states, "a refused action changed the batch")
+    require((batch.read_buffers(), env.batch.read_buffers()) == states, "a refused action changed the batch")
 
 
 def illegal_actions_pass(subject: Subject) -> None:

@@ -47,9 +47,9 @@ class Records:
         """Return a copy of the buffer's bytes."""
         return self._array.tobytes()
 
-    def copy(self) -> np.ndarray:
+    def copy(self) -> bytes:
         """Return a copy that `write` takes back."""
-        return self._array.copy()
+        return self.read()
 
     def write(self, raw: bytes | np.ndarray) -> None:
         """Overwrite the whole buffer, from bytes or from an array of records."""

@@ -57,7 +57,7 @@ def digest_walk(batch: BatchEnv, steps: int, seed: int) -> str:
     batch.restart(seed)
     for _ in range(steps):
         _advance(batch, random_actions(batch, rng))
-        states, observations, _, outcomes = batch.save_buffers()  # finals are stale where no episode ended
+        states, observations, _, outcomes = batch.read_buffers()  # finals are stale where no episode ended
         now = batch.to_host()
         done = now.terminated | now.truncated
         for raw in (states, observations, outcomes, *(value[done].tobytes() for value in now.final_obs.values())):

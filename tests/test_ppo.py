@@ -1,0 +1,185 @@
+"""On-device rollouts: the numbers are Stable-Baselines3's own, only where they live differs."""
+
+import numpy as np
+import pytest
+import torch
+from stable_baselines3 import PPO as StockPPO
+from stable_baselines3.common.buffers import RolloutBuffer
+from stable_baselines3.common.callbacks import BaseCallback, StopTrainingOnMaxEpisodes
+from stable_baselines3.common.vec_env import VecMonitor
+
+from agents import PPO, TransformerPolicy, evaluate, warm_start
+from agents.rollouts import generalized_advantage
+from agents.warmstart import demonstrations, warmup_cosine
+from llm_envs import make_batch
+from llm_envs.adapters.sb3 import TensorVecEnv
+
+SMALL = {"backbone": {"width": 16, "layers": 1, "heads": 2}}
+ADDITION = {"digits": 1}
+
+
+def trained(algorithm, world_id, config, **options):
+    env = TensorVecEnv(world_id, 4, seed=0, **config)
+    model = algorithm(TransformerPolicy, env, n_steps=16, seed=3, policy_kwargs=SMALL, **options)
+    model.learn(3 * 64)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("world_id", "config", "options"),
+    [
+        ("Tokens/Addition-v0", {"digits": 2}, {"batch_size": 64, "n_epochs": 2}),
+        ("Tokens/Addition-v0", {"digits": 2, "max_steps": 2}, {"batch_size": 16, "n_epochs": 3}),
+        ("Text/Coin-v0", {"window": 64, "max_steps": 7}, {"batch_size": 32, "n_epochs": 2, "target_kl": 0.01}),
+        ("PathPlanner-v0", {"action": "continuous", "max_steps": 5}, {"batch_size": 32, "ent_coef": 0.01}),
+    ],
+)
+def test_parameters_equal_stock_ppo(world_id, config, options):
+    """Prompts, masks, truncation with its bootstrap, minibatches, epochs, early stop: after three iterations the
+    parameters are those that SB3's own loop and buffer give with the same policy and seeds."""
+    stock = trained(StockPPO, world_id, config, **options)
+    ours = trained(PPO, world_id, config, rollout_buffer_kwargs={"order": "stock"}, **options)
+    moved = 0.0
+    fresh = PPO(TransformerPolicy, stock.env, n_steps=16, seed=3, policy_kwargs=SMALL)
+    for start, a, b in zip(fresh.policy.parameters(), stock.policy.parameters(), ours.policy.parameters(), strict=True):
+        assert (a - b).abs().max() < 2e-5, "parameters differ"
+        moved = max(moved, float((a - start).abs().max()))
+    assert moved > 1e-4
+    assert stock.num_timesteps == ours.num_timesteps
+    assert [e["r"] for e in ours.ep_info_buffer]
+
+
+def test_gae_is_sb3s():
+    rng = np.random.default_rng(0)
+    shape = (12, 3)
+    rewards, values = rng.normal(size=shape).astype(np.float32), rng.normal(size=shape).astype(np.float32)
+    dones = rng.random(shape) < 0.3
+    last = rng.normal(size=3).astype(np.float32)
+    buffer = RolloutBuffer(12, *spaces_of_one_float(), gamma=0.9, gae_lambda=0.8, n_envs=3)
+    buffer.rewards, buffer.values = rewards, values
+    buffer.episode_starts[1:] = dones[:-1]
+    buffer.compute_returns_and_advantage(torch.as_tensor(last), dones[-1])
+    ours = generalized_advantage(
+        torch.as_tensor(rewards), torch.as_tensor(values), torch.as_tensor(last), torch.as_tensor(dones), 0.9, 0.8
+    )
+    assert np.array_equal(ours.numpy(), buffer.advantages)
+
+
+def spaces_of_one_float():
+    from gymnasium import spaces
+
+    return spaces.Box(0, 1, (1,)), spaces.Discrete(2)
+
+
+def test_gae_by_hand():
+    """Two steps, gamma 0.5, lambda 1: the second ends the episode, so nothing after it counts."""
+    one = generalized_advantage(
+        torch.tensor([[1.0], [2.0]]),
+        torch.tensor([[3.0], [4.0]]),
+        torch.tensor([100.0]),
+        torch.tensor([[False], [True]]),
+        0.5,
+        1.0,
+    )
+    assert one.tolist() == [[1 + 0.5 * 4 - 3 + 0.5 * (2 - 4)], [2 - 4]]
+
+
+def test_rollout_stores_the_log_probs_that_training_sees():
+    env = TensorVecEnv("Tokens/Addition-v0", 8, **ADDITION)
+    model = PPO(TransformerPolicy, env, n_steps=16, seed=0, policy_kwargs=SMALL)
+    model.learn(128)
+    model.policy.load_state_dict(model.policy.state_dict())
+    callback = model._init_callback(None)
+    model.collect_rollouts(env, callback, model.rollout_buffer, 16)
+    for batch in model.rollout_buffer.get(40):
+        values, log_probs, _ = model.policy.evaluate_actions(batch.observations, batch.actions)
+        assert torch.allclose(log_probs, batch.old_log_prob, atol=1e-5)
+        assert torch.allclose(values.flatten(), batch.old_values, atol=1e-5)
+
+
+def test_signals_are_logged_and_callbacks_see_sb3s_locals():
+    env = TensorVecEnv("Tokens/Addition-v0", 8, **ADDITION)
+    model = PPO(TransformerPolicy, env, n_steps=32, policy_kwargs=SMALL)
+    seen = []
+
+    class Look(BaseCallback):
+        def _on_step(self):
+            seen.append((np.sum(self.locals["dones"]), self.locals["rewards"][0], len(self.locals["infos"])))
+            return True
+
+        def _on_rollout_end(self):
+            self.exact = self.logger.name_to_value["signals/exact"]
+
+    look = Look()
+    model.learn(256, callback=[look, StopTrainingOnMaxEpisodes(10_000)])
+    assert len(seen) == 32
+    assert sum(done for done, _, _ in seen) > 0
+    assert 0.0 <= look.exact <= 1.0
+    model.learn(10_000, callback=StopTrainingOnMaxEpisodes(3))
+    assert model.num_timesteps < 10_000
+
+
+def test_wrapped_environments_fall_back_and_say_so():
+    env = VecMonitor(TensorVecEnv("Tokens/Addition-v0", 4, **ADDITION))
+    with pytest.warns(UserWarning, match="VecMonitor, not a bare TensorVecEnv"):
+        model = PPO("TransformerPolicy", env, n_steps=8, policy_kwargs=SMALL)
+    model.learn(64)
+    assert model.num_timesteps == 64
+
+
+def test_demonstrations_are_the_solutions():
+    obs, actions, inside = demonstrations("Tokens/Addition-v0", 5, digits=2)
+    batch = make_batch("Tokens/Addition-v0", 5, split="train", order="sweep", digits=2)
+    batch.reset(seed=0)
+    for i in range(5):
+        assert actions[inside[:, i], i].tolist() == batch.world.solution(*batch.row(i)[1:])
+    assert obs["tokens"].shape == (*inside.shape, 16)
+
+
+def test_warmup_cosine():
+    assert warmup_cosine(0, 1000) == pytest.approx(1 / 50)
+    assert warmup_cosine(500, 1000) == pytest.approx(0.5)
+    assert warmup_cosine(1000, 1000) == pytest.approx(0.0)
+
+
+def test_imitation_and_ppo_learn_a_small_task():
+    """One-digit copying: imitation brings it most of the way, PPO the rest, on levels held out."""
+    config = {"length": 2, "vocab_size": 3}
+    model = PPO(
+        "TransformerPolicy",
+        TensorVecEnv("Tokens/Copy-v0", 64, **config),
+        n_steps=12,
+        batch_size=768,
+        n_epochs=4,
+        learning_rate=2e-3,
+        gamma=1.0,
+        seed=0,
+        policy_kwargs={"backbone": {"width": 32, "layers": 1, "heads": 2}},
+    )
+    untrained = evaluate(model, "Tokens/Copy-v0", "all", max_levels=500, **config)
+    warm_start(model, "Tokens/Copy-v0", 256, 12, 64, **config)
+    warm = evaluate(model, "Tokens/Copy-v0", "all", max_levels=500, **config)
+    model.learn(64 * 12 * 12)
+    after = evaluate(model, "Tokens/Copy-v0", "all", max_levels=500, **config)
+    assert untrained.signals["exact"] < 0.2 < warm.signals["exact"]
+    assert after.signals["exact"] >= max(0.9, warm.signals["exact"] - 0.02)
+
+
+def test_evaluation_by_sweep_plays_each_level_once():
+    played = []
+    batch_levels = make_batch("PathPlanner-v0", 1, split="test", pool=300).num_levels
+
+    def act(obs):
+        played.append(len(obs["state"]))
+        return torch.zeros(len(obs["state"]), dtype=torch.long)
+
+    result = evaluate(act, "PathPlanner-v0", split="test", levels_at_once=7, pool=300, max_steps=3)
+    assert result.episodes == batch_levels
+    assert result.mean_length <= 3
+    assert set(played) == {7}
+
+
+def test_random_and_oracle_evaluations_differ():
+    random = evaluate("random", "Text/Coin-v0", split="test", max_levels=64, pool=1000)
+    assert 0.0 < random.mean_return < 1.0
+    assert len(random.transcripts) == 10
