@@ -1,7 +1,7 @@
 """`TransformerPolicy`: a transformer actor-critic for Stable-Baselines3, over token observations or plain fields.
 
-It overrides what SB3's algorithms call (`forward`, `evaluate_actions`, `get_distribution`, `predict_values`, `_predict`)
-rather than SB3's features extractor, because the mask of legal actions must reach the distribution and because SB3
+It overrides what SB3's algorithms call (`forward`, `evaluate_actions`, `get_distribution`, `predict_values`,
+`_predict`) rather than SB3's features extractor, because the mask of legal actions must reach the distribution and because SB3
 turns integer observations into floats on the way to an extractor.
 """
 
@@ -65,8 +65,8 @@ class FieldEncoder(nn.Module):
 class TransformerPolicy(ActorCriticPolicy):
     """Actor and critic on one transformer trunk.
 
-    With `tokens` (B, T) and `length` in the observation, the features are the transformer's at the last token; where the
-    actions are the tokens, the actor's head is the embedding itself. All other fields go through a `FieldEncoder` and
+    With `tokens` (B, T) and `length` in the observation, the features are the transformer's at the last token; where
+    the actions are the tokens, the actor's head is the embedding itself. All other fields go through a `FieldEncoder` and
     are added. Without tokens the encoder is all there is. `action_mask` (B, A) masks logits, `token_mask` (B, T) is
     embedded, so that what the policy wrote differs from what the world wrote.
 
@@ -75,8 +75,8 @@ class TransformerPolicy(ActorCriticPolicy):
         action_space: Discrete, or a Box (a diagonal Gaussian).
         lr_schedule: SB3's.
         backbone: {"kind": "transformer", "width": 128, "layers": 4, "heads": 4, "positions": "rotary"}.
-        shared_value: let the value's loss shape the trunk too. Off, the critic reads features that it does not change: a
-            fresh critic otherwise undoes what a warm-started actor has learned.
+        shared_value: let the value's loss shape the trunk too. Off, the critic reads features that it does not change:
+            a fresh critic otherwise undoes what a warm-started actor has learned.
         kwargs: SB3's ActorCriticPolicy's; those about extractors and `net_arch` have no effect.
     """
 
@@ -168,10 +168,8 @@ class TransformerPolicy(ActorCriticPolicy):
 
     def logits(self, features: Tensor, obs: Observations) -> Tensor:
         """Return the (B, A) logits of discrete actions, illegal ones at -1e8."""
-        if self.action_net is None:
-            logits = features @ self.trunk.embedding.weight.T  # type: ignore[union-attr, operator]
-        else:
-            logits = self.action_net(features)
+        tied = self.action_net is None
+        logits = features @ self.trunk.embedding.weight.T if tied else self.action_net(features)  # type: ignore
         fields = obs.fields if isinstance(obs, Sequences) else obs
         if isinstance(fields, dict) and "action_mask" in fields:
             logits = logits.masked_fill(fields["action_mask"] == 0, ILLEGAL)

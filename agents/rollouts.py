@@ -1,8 +1,9 @@
 """Rollouts that stay on the device: a buffer of tensors, and a mixin over SB3's on-policy algorithms that fills it.
 
-`train()` of the algorithm stays Stable-Baselines3's. What changes is `collect_rollouts`: policy, environment and buffer
-exchange tensors through `TensorVecEnv.step_tensor`; rewards and episode statistics cross to the host once a rollout; the
-values of truncated episodes are computed in one batch after it. With equal seeds the numbers are those of SB3's loop.
+`train()` of the algorithm stays Stable-Baselines3's. What changes is `collect_rollouts`: policy, environment and
+buffer exchange tensors through `TensorVecEnv.step_tensor`; rewards and episode statistics cross to the host once a
+rollout; the values of truncated episodes are computed in one batch after it. With equal seeds the numbers are those of
+SB3's loop.
 """
 
 import time
@@ -29,7 +30,7 @@ def generalized_advantage(
 ) -> Tensor:
     """Return GAE(lambda) (Schulman et al., 2016, eq. 16), all (T, N); last_values (N,) follow the last step.
 
-    `dones` cuts the bootstrap and the trace. A truncated step must already have gamma V(final observation) in its reward.
+    `dones` cuts the bootstrap and the trace. A truncated step's reward must already hold gamma V(final observation).
     """
     advantages, running = torch.zeros_like(rewards), torch.zeros_like(last_values)
     going_on = 1.0 - dones.to(rewards.dtype)
@@ -44,8 +45,8 @@ def generalized_advantage(
 class TensorRolloutBuffer(BaseBuffer):
     """A rollout of `buffer_size` steps of N rows, (T, N, ...) tensors on the policy's device.
 
-    `order`, of the states in minibatches: "runs" keeps the steps of an episode together, so that each text is read once;
-    "stock" is SB3's own permutation, number for number.
+    `order`, of the states in minibatches: "runs" keeps the steps of an episode together, so that each text is read
+    once; "stock" is SB3's own permutation, number for number.
     """
 
     def __init__(
@@ -172,8 +173,8 @@ class OnDeviceRollouts:
             signals.add(step.signals, done)
             obs = _on(device, step.obs)
             self.num_timesteps += env.num_envs  # type: ignore[attr-defined]
-            new_obs, rewards, dones, infos, n_steps = obs, _Lazy(step.reward), _Lazy(done), [{}] * env.num_envs, t + 1  # noqa: F841
-            callback.update_locals(locals())
+            told = {"new_obs": obs, "rewards": _Lazy(step.reward), "dones": _Lazy(done), "actions": actions}
+            callback.update_locals({**locals(), **told, "infos": [{}] * env.num_envs, "n_steps": t + 1})
             if not callback.on_step():
                 return False
         self._record_episodes(rollout_buffer)  # before the bootstrap, which is no part of an episode's return

@@ -1,8 +1,8 @@
 """Many states in one causal pass: the states of an episode are the prefixes of one text.
 
-Token windows are append-only, so the observation at the end of a run of steps holds the texts of all observations in it,
-and a causal network that reads it once gives at position length - 1 what it would give at each of them: the update costs
-one pass an episode in place of one a token. A run ends where an episode ends or the window drops its oldest half.
+Token windows are append-only, so the observation at the end of a run of steps holds the texts of all observations in
+it, and a causal network that reads it once gives at position length - 1 what it would give at each of them: the update
+costs one pass an episode in place of one a token. A run ends where an episode ends or the window drops its oldest half.
 """
 
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ def shuffled_by_run(last: Tensor, generator_order: Tensor) -> Tensor:
 
     `generator_order` (T * N,) is a permutation of all flat indices; a run stands where its last step does in it.
     """
-    time, rows = last.shape
+    time = len(last)
     row, step = generator_order // time, generator_order % time
     place = torch.empty_like(generator_order)
     place[generator_order] = torch.arange(len(generator_order), device=place.device)

@@ -45,7 +45,7 @@ class WarmStart:
 class Reinforcement:
     """PPO's settings."""
 
-    steps: int = 900_000  # environment steps (tokens) in all
+    steps: int = 1_000_000  # environment steps (tokens) in all
     num_envs: int = 512
     rollout_steps: int = 20  # of every row, between two updates
     batch_size: int = 5120  # states in a minibatch
@@ -74,7 +74,7 @@ class Options:
     warm: Annotated[WarmStart, tyro.conf.arg(name="warm")] = field(default_factory=WarmStart)
     ppo: Annotated[Reinforcement, tyro.conf.arg(name="ppo")] = field(default_factory=Reinforcement)
     backbone: TransformerConfig = field(
-        default_factory=lambda: TransformerConfig(width=64, layers=2, heads=2, positions="learned")
+        default_factory=lambda: TransformerConfig(width=64, layers=2, heads=8, positions="learned")
     )
     out: Path = Path("runs/train")
     """Folder of the run."""

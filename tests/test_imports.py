@@ -72,15 +72,22 @@ ALLOWED = {
     "snapshot": {"kernels", "batch"},  # batch for its type alone, as in rewards
     "rewards": {"batch"},
     "cuda": {"kernels", "memory", "rng", "world"},
-    "batch": {"kernels", "levels", "snapshot", "memory", "rewards", "checks", "rng", "world", "cuda"},
-    "adapters": {"batch", "registration", "spaces", "world", "adapters", "checks"},
+    "showing": {"memory", "world"},  # memory for its type alone
+    "batch": {"kernels", "levels", "snapshot", "memory", "rewards", "checks", "rng", "showing", "world", "cuda"},
+    "adapters": {"batch", "registration", "showing", "spaces", "world", "adapters", "checks"},
     "walks": {"adapters", "batch", "checks", "registration", "world"},
     "contract": {"adapters", "batch", "kernels", "registration", "spaces", "walks"},
     "testing": {"contract", "registration", "walks"},
     "__init__": {"registration"},
 }
 FAMILIES = ("tokens", "text", "navigation")
-TYPES_ONLY = {("snapshot", "batch"), ("rewards", "batch"), ("spaces", "world"), ("registration", "world")}
+TYPES_ONLY = {
+    ("snapshot", "batch"),
+    ("rewards", "batch"),
+    ("spaces", "world"),
+    ("registration", "world"),
+    ("showing", "memory"),
+}
 WHEN_MADE = {("registration", "batch"), ("registration", "checks"), ("batch", "rewards"), ("batch", "cuda")}
 
 

@@ -1,4 +1,4 @@
-"""The transformer policy: what it reads, what it masks, and that one pass over a text is many passes over its prefixes."""
+"""The transformer policy: what it reads and masks, and that one pass over a text is many over its prefixes."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def test_a_position_sees_no_later_token(positions):
 
 
 def test_rotary_attention_depends_on_distance_alone():
-    """Without position tables the same two tokens, moved along, attend to each other equally: RoFormer's equation 16."""
+    """The same two tokens, moved along together, attend to each other equally: RoFormer's equation 16."""
     from agents.backbones.transformer import rotary_angles, rotate
 
     torch.manual_seed(0)

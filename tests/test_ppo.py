@@ -35,8 +35,10 @@ def trained(algorithm, world_id, config, **options):
     ],
 )
 def test_parameters_equal_stock_ppo(world_id, config, options):
-    """Prompts, masks, truncation with its bootstrap, minibatches, epochs, early stop: after three iterations the
-    parameters are those that SB3's own loop and buffer give with the same policy and seeds."""
+    """After three iterations the parameters are those of SB3's own loop and buffer with the same policy and seeds.
+
+    The cases have prompts, masks, truncation with its bootstrap, minibatches, epochs, early stop.
+    """
     stock = trained(StockPPO, world_id, config, **options)
     ours = trained(PPO, world_id, config, rollout_buffer_kwargs={"order": "stock"}, **options)
     moved = 0.0

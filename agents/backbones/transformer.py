@@ -88,15 +88,20 @@ class Transformer(nn.Module):
         self.norm = nn.RMSNorm(config.width)
         angles = rotary_angles(window, config.width // config.heads)
         self.register_buffer("angles", angles, persistent=False)
-        self.apply(self._init_weights)
-        for block in self.blocks:  # residual branches start small, so that depth does not add up (GPT-2)
-            for out in (block.attention_out, block.mlp_out):
-                nn.init.normal_(out.weight, std=0.02 / (2 * config.layers) ** 0.5)
+        self.init_weights()
 
-    @staticmethod
-    def _init_weights(module: nn.Module) -> None:
-        if isinstance(module, (nn.Linear, nn.Embedding)):
-            nn.init.normal_(module.weight, std=0.02)
+    def init_weights(self) -> None:
+        """Draw weights: embeddings N(0, 0.1), linear layers N(0, 1/fan-in), residual ones smaller by sqrt(2 layers).
+
+        At width 64 GPT-2's 0.02 makes attention all but uniform at first, and imitation of 3-digit addition then waits
+        for luck: after 400 steps of 256 problems three seeds had 2, 3 and 7 % exact match, with these 99, 64 and 90 %.
+        """
+        for name, weight in self.named_parameters():
+            if weight.ndim == 2:
+                std = 0.1 if "embedding" in name or "positions" in name else weight.shape[1] ** -0.5
+                # Residual branches start small, so that depth does not add up (GPT-2).
+                scale = (2 * self.config.layers) ** -0.5 if "_out" in name else 1.0
+                nn.init.normal_(weight, std=std * scale)
 
     def forward(self, tokens: Tensor, extra: Tensor | None = None) -> Tensor:
         """Return features (B, T, D) of `tokens` (B, T); `extra` (B, T, D) is added to the embeddings."""
