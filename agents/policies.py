@@ -1,8 +1,8 @@
 """`TransformerPolicy`: a transformer actor-critic for Stable-Baselines3, over token observations or plain fields.
 
 It overrides what SB3's algorithms call (`forward`, `evaluate_actions`, `get_distribution`, `predict_values`,
-`_predict`) rather than SB3's features extractor, because the mask of legal actions must reach the distribution and because SB3
-turns integer observations into floats on the way to an extractor.
+`_predict`) rather than SB3's features extractor, because the mask of legal actions must reach the distribution and
+because SB3 turns integer observations into floats on the way to an extractor.
 """
 
 from typing import Any
@@ -66,9 +66,9 @@ class TransformerPolicy(ActorCriticPolicy):
     """Actor and critic on one transformer trunk.
 
     With `tokens` (B, T) and `length` in the observation, the features are the transformer's at the last token; where
-    the actions are the tokens, the actor's head is the embedding itself. All other fields go through a `FieldEncoder` and
-    are added. Without tokens the encoder is all there is. `action_mask` (B, A) masks logits, `token_mask` (B, T) is
-    embedded, so that what the policy wrote differs from what the world wrote.
+    the actions are the tokens, the actor's head is the embedding itself. All other fields go through a `FieldEncoder`
+    and are added. Without tokens the encoder is all there is. `action_mask` (B, A) masks logits, `token_mask` (B, T)
+    is embedded, so that what the policy wrote differs from what the world wrote.
 
     Args:
         observation_space: a Dict of Boxes, or one Box.
@@ -114,17 +114,18 @@ class TransformerPolicy(ActorCriticPolicy):
         self.trunk, self.mask_embedding = None, None
         if self.speaks:
             tokens = fields["tokens"]
-            self.trunk = Transformer(int(tokens.high.max()) + 1, tokens.shape[0], config)  # type: ignore[attr-defined]
+            self.trunk = Transformer(int(tokens.high.max()) + 1, tokens.shape[0], config)  # type: ignore
             if "token_mask" in fields:
                 self.mask_embedding = nn.Embedding(2, config.width)
                 nn.init.normal_(self.mask_embedding.weight, std=0.02)
-        self.value_net = nn.Sequential(nn.Linear(config.width, config.width), nn.GELU(), nn.Linear(config.width, 1))
+        layers = nn.Linear(config.width, config.width), nn.GELU(), nn.Linear(config.width, 1)
+        self.value_net = nn.Sequential(*layers)  # type: ignore[assignment]
         self._build_actor(config.width)
-        for head in (*self.value_net, self.action_net):
+        for head in (*layers, self.action_net):
             if isinstance(head, nn.Linear):
                 nn.init.normal_(head.weight, std=0.02)
                 nn.init.zeros_(head.bias)
-        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
+        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore
 
     def _build_actor(self, width: int) -> None:
         """Make `action_net`; None where the actions are the tokens and the embedding serves as the head."""

@@ -102,6 +102,7 @@ class TensorRolloutBuffer(BaseBuffer):
                 order = shuffled_by_run(last, order)
         for chosen in order.split(batch_size or len(order)):
             rows, steps = chosen // self.buffer_size, chosen % self.buffer_size
+            observations: Any
             if speaks:
                 observations = gather(self.observations, last, steps, rows)
             else:
@@ -128,6 +129,8 @@ class OnDeviceRollouts:
 
     With an environment that is not a bare `TensorVecEnv` it warns once and runs SB3's own loop.
     """
+
+    rollout_buffer_class: Any
 
     def _setup_model(self) -> None:
         on_device = isinstance(self.env, TensorVecEnv)  # type: ignore[attr-defined]

@@ -80,6 +80,7 @@ def warm_start(
         for chosen in torch.randperm(inside.shape[1], generator=generator).to(device).split(batch_size):
             step, place = inside[:, chosen].nonzero(as_tuple=True)
             row = chosen[place]
+            states: Any
             if "tokens" in obs:
                 states = gather(obs, last, step, row)
             else:

@@ -17,7 +17,7 @@ from numba import njit
 
 import llm_envs
 from llm_envs.testing import check_world
-from llm_envs.tokens.vocabulary import word_tokenizer
+from llm_envs.vocabulary import word_tokenizer
 from llm_envs.world import World, check_range, record, state_record, values
 
 GUESS, HIGHER, LOWER, FIRST = range(2, 6)  # tokens; 0 is <pad>, 1 <end>

@@ -91,6 +91,8 @@ class BatchEnv(Showing):
             low=world.actions.low if isinstance(world.actions, Vector) else 0.0,
             high=world.actions.high if isinstance(world.actions, Vector) else 0.0,
         )
+        self._make_records: Any
+        self._region: Any
         self._use_device(threads)
         make = self._make_records
         self._setup, self._levels = make(1, setup.dtype), make(len(pool), pool.dtype)
@@ -103,7 +105,8 @@ class BatchEnv(Showing):
         self._action_field = "index" if isinstance(world.actions, int) else "vector"
         self._check_actions = self._on_host if check_actions is None else check_actions
         self._bind()
-        self._started, self._views = False, {}
+        self._started = False
+        self._views: dict[str, Step] = {}
         self._terms, rewards = None, tuple(rewards)
         if rewards:  # only now is torch needed
             from llm_envs.rewards import RewardTerms
@@ -154,12 +157,12 @@ class BatchEnv(Showing):
         return self._views[kind]
 
     @property
-    def arrays(self) -> Step:
+    def arrays(self) -> Step:  # type: ignore[override]
         """The last step as NumPy views (CPU only; imports no torch)."""
         return self._step_view("arrays")
 
     @property
-    def tensors(self) -> Step:
+    def tensors(self) -> Step:  # type: ignore[override]
         """The last step as torch views."""
         return self._step_view("tensors")
 
@@ -227,10 +230,10 @@ class BatchEnv(Showing):
         else:
             import torch
 
-            target, given = self._actions.tensors[self._action_field], torch.as_tensor(actions, device=self.device)
+            goal, sent = self.last_action, torch.as_tensor(actions, device=self.device)
             if self._check_actions:
-                check_actions(self.world, given.cpu().numpy(), target.shape)
-            target.copy_(given.view(target.shape))
+                check_actions(self.world, sent.cpu().numpy(), goal.shape)
+            goal.copy_(sent.view(goal.shape))
         self.apply()
 
     def apply(self) -> None:

@@ -15,6 +15,11 @@ def check_seed(seed: Any) -> None:
     check_range("seed", seed, 0, 2**63 - 1)
 
 
+def action_range(world: World) -> tuple[float, float]:
+    """Return the least and the greatest legal action."""
+    return (0, world.actions - 1) if isinstance(world.actions, int) else (world.actions.low, world.actions.high)
+
+
 def check_actions(world: World, actions: np.ndarray, shape: tuple[int, ...]) -> None:
     """Raise ValueError for actions of the wrong dtype, shape or range."""
     discrete = isinstance(world.actions, int)
@@ -23,7 +28,7 @@ def check_actions(world: World, actions: np.ndarray, shape: tuple[int, ...]) -> 
         raise ValueError(f"actions have dtype {actions.dtype}; they must be {wanted}")
     if actions.shape != tuple(shape):
         raise ValueError(f"actions have shape {actions.shape}; it must be {tuple(shape)}")
-    low, high = (0, world.actions - 1) if discrete else (world.actions.low, world.actions.high)
+    low, high = action_range(world)
     least, most = actions.min(), actions.max()
     if not (least >= low and most <= high):  # NaN fails too
         raise ValueError(f"actions reach from {least} to {most}; they must be from {low} to {high}")

@@ -4,7 +4,7 @@
 """
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -55,6 +55,6 @@ class Records:
         """Overwrite the whole buffer, from bytes or from an array of records."""
         self._array[:] = np.frombuffer(raw, self.kind) if isinstance(raw, bytes) else raw
 
-    def row(self, i: int) -> np.ndarray:
+    def row(self, i: int) -> Any:
         """Return record i, with attribute access, as a copy on the host."""
         return self._array[i : i + 1].copy().view(np.recarray)[0]

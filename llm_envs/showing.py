@@ -29,9 +29,9 @@ class Showing:
     world: World
     num_envs: int
     identity: str
-    arrays: Step
-    tensors: Step
     _on_host: bool
+    arrays: Any  # Step, of NumPy views
+    tensors: Any  # Step, of torch views
     _states: "Records"
     _levels: "Records"
     _setup: "Records"
@@ -92,8 +92,8 @@ class Showing:
         def copied(group: dict) -> dict:
             return {name: value.cpu().numpy() for name, value in group.items()}
 
-        flags = (value.cpu().numpy() for value in step[1:4])
-        return Step(copied(step.obs), *flags, copied(step.final_obs), copied(step.signals))
+        reward, terminated, truncated = (value.cpu().numpy() for value in step[1:4])
+        return Step(copied(step.obs), reward, terminated, truncated, copied(step.final_obs), copied(step.signals))
 
     def frame(self, row: int = 0) -> np.ndarray:
         """Return row `row` as an image, (height, width, 3) uint8; ValueError where the world draws none."""

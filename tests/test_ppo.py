@@ -44,8 +44,8 @@ def test_parameters_equal_stock_ppo(world_id, config, options):
     moved = 0.0
     fresh = PPO(TransformerPolicy, stock.env, n_steps=16, seed=3, policy_kwargs=SMALL)
     for start, a, b in zip(fresh.policy.parameters(), stock.policy.parameters(), ours.policy.parameters(), strict=True):
-        assert (a - b).abs().max() < 2e-5, "parameters differ"
-        moved = max(moved, float((a - start).abs().max()))
+        assert (a - b).abs().max() < 5e-6, "parameters differ"
+        moved = max(moved, (a - start).abs().max().item())
     assert moved > 1e-4
     assert stock.num_timesteps == ours.num_timesteps
     assert [e["r"] for e in ours.ep_info_buffer]
@@ -145,8 +145,8 @@ def test_warmup_cosine():
 
 
 def test_imitation_and_ppo_learn_a_small_task():
-    """One-digit copying: imitation brings it most of the way, PPO the rest, on levels held out."""
-    config = {"length": 2, "vocab_size": 3}
+    """One-digit copying: imitation brings it half of the way, and PPO further."""
+    config = {"length": 2, "vocab_size": 3, "pool": 2000}
     model = PPO(
         "TransformerPolicy",
         TensorVecEnv("Tokens/Copy-v0", 64, **config),
@@ -161,10 +161,10 @@ def test_imitation_and_ppo_learn_a_small_task():
     untrained = evaluate(model, "Tokens/Copy-v0", "all", max_levels=500, **config)
     warm_start(model, "Tokens/Copy-v0", 256, 12, 64, **config)
     warm = evaluate(model, "Tokens/Copy-v0", "all", max_levels=500, **config)
-    model.learn(64 * 12 * 12)
+    model.learn(64 * 12 * 6)
     after = evaluate(model, "Tokens/Copy-v0", "all", max_levels=500, **config)
     assert untrained.signals["exact"] < 0.2 < warm.signals["exact"]
-    assert after.signals["exact"] >= max(0.9, warm.signals["exact"] - 0.02)
+    assert after.signals["exact"] > warm.signals["exact"] + 0.05
 
 
 def test_evaluation_by_sweep_plays_each_level_once():

@@ -42,7 +42,7 @@ def test_a_killed_run_resumes_from_its_last_whole_checkpoint(tmp_path):
     results = json.loads((out / "results.json").read_text())
     assert results["steps"] >= reached + 400
     assert 0.0 <= results["before"]["signals"]["exact"] <= 1.0
-    assert len(results["after"]["transcripts"]) == 8  # all test levels of one-digit addition
+    assert len(results["after"]["transcripts"]) == min(10, results["after"]["episodes"])
     assert (out / "curve.png").read_bytes()[:4] == b"\x89PNG"
     assert list((out / "tensorboard").rglob("events*"))
     assert "before RL" in done.stdout

@@ -65,10 +65,11 @@ def test_make_vec_and_sb3_refuse_a_batch_that_does_not_reset_itself():
         TensorVecEnv(llm_envs.make_batch(ADDITION, 2, autoreset="never"))
 
 
+@pytest.mark.parametrize("mode", [AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP], ids=lambda mode: mode.value)
 @pytest.mark.parametrize(("world_id", "config"), CASES, ids=[case[0] for case in CASES])
-def test_the_vector_view_equals_gymnasiums_own(world_id, config):
-    ours = gym.make_vec(world_id, num_envs=3, **config)
-    theirs = SyncVectorEnv([lambda: gym.make(world_id, **config)] * 3, autoreset_mode=AutoresetMode.SAME_STEP)
+def test_the_vector_view_equals_gymnasiums_own(world_id, config, mode):
+    ours = gym.make_vec(world_id, num_envs=3, autoreset_mode=mode, **config)
+    theirs = SyncVectorEnv([lambda: gym.make(world_id, **config)] * 3, autoreset_mode=mode)
     assert ours.observation_space == theirs.observation_space
     assert ours.action_space == theirs.action_space
     ours.action_space.seed(1)
@@ -99,8 +100,11 @@ def test_vector_wrappers_of_gymnasium():
     for same_step in (gym.make_vec(ROOMS, num_envs=2), sync):
         with pytest.raises(ValueError, match="NEXT_STEP or DISABLED"):
             wrappers.vector.TransformObservation(same_step, lambda obs: obs)
-    envs = wrappers.vector.TransformObservation(gym.make_vec(ROOMS, 2, vectorization_mode="sync"), lambda obs: obs)
-    assert envs.reset(seed=0)[0]["image"].shape == (2, 7, 7, 3)
+    native = gym.make_vec(ROOMS, 2, autoreset_mode="NextStep")
+    envs = wrappers.vector.TransformObservation(native, lambda obs: {**obs, "image": obs["image"] + 1})
+    assert envs.reset(seed=0)[0]["image"].min() == 1
+    with pytest.raises(ValueError, match="autoreset_mode is 'Disabled'"):
+        gym.make_vec(ROOMS, 2, autoreset_mode="Disabled")
 
 
 def test_wrappers_of_gymnasium_for_one_environment(tmp_path):

@@ -87,6 +87,7 @@ class Transformer(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.RMSNorm(config.width)
         angles = rotary_angles(window, config.width // config.heads)
+        self.angles: Tensor
         self.register_buffer("angles", angles, persistent=False)
         self.init_weights()
 

@@ -90,11 +90,13 @@ class GymEnv(gym.Env):
         self.observation_space, self.action_space = observation_space(world), action_space(world)
         self._discrete, self._texts = isinstance(world.actions, int), _speaks_text(world)
         self._over = False
-        # Bound once: looking these up costs as much as a step.
+        # Bound once, as views of the one row: looking these up costs as much as a step.
         now = batch.arrays
-        self._observation, self._signals = now.obs, now.signals
+        self._row = {name: value[0] for name, value in now.obs.items()}
+        self._signals = {name: value[:1] for name, value in now.signals.items()}
         self._reward, self._terminated, self._truncated = now.reward, now.terminated, now.truncated
-        self._action = batch.action_buffer
+        self._action, self._parse = batch.action_buffer, world.parse
+        self._legal = range(world.actions if isinstance(world.actions, int) else 0)
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, dict]:
         """Begin the next episode; a `seed` makes it the first of that seed's episodes."""
@@ -111,37 +113,35 @@ class GymEnv(gym.Env):
         """Take one step. ValueError for an illegal action, RuntimeError after the end; the state is then unchanged."""
         if self._over or not self.batch.started:
             raise RuntimeError("the episode is over: call reset()" if self._over else "call reset() before step()")
-        if self.batch.world.parse is not None:
+        if self._parse is not None:
             if not isinstance(action, str):
                 raise ValueError(f"the action is {action!r}; it must be a string")
-            action = self.batch.world.parse(action)
+            action = self._parse(action)
         if self._discrete:
             if isinstance(action, (bool, float)) or not self.action_space_holds(action):
-                raise ValueError(
-                    f"the action is {action!r}; it must be an integer from 0 to {self.batch.world.actions - 1}"
-                )
+                raise ValueError(f"the action is {action!r}; it must be an integer from 0 to {len(self._legal) - 1}")
             self._action[0] = action
             self.batch.apply()
         else:
             self.batch.advance(np.asarray(action)[None])
-        terminated, truncated = bool(self._terminated[0]), bool(self._truncated[0])
+        terminated, truncated = self._terminated.item(), self._truncated.item()
         self._over = terminated or truncated
         info = self._describe()
-        info["signals"] = {name: float(value[0]) for name, value in self._signals.items()}
+        info["signals"] = {name: value.item() for name, value in self._signals.items()}
         if self.render_mode == "human":
             self.render()
-        return self._observe(), float(self._reward[0]), terminated, truncated, info
+        return self._observe(), self._reward.item(), terminated, truncated, info
 
     def action_space_holds(self, action: Any) -> bool:
         """Say whether `action` is one integer in range; faster than `action_space.contains`."""
         try:
-            return action.__index__() in range(self.batch.world.actions)  # type: ignore[arg-type]
+            return action.__index__() in self._legal
         except (AttributeError, TypeError):
             return False
 
     def _observe(self) -> Any:
         """Return the observation as copies, or as text."""
-        row = {name: value[0].copy() for name, value in self._observation.items()}
+        row = {name: value.copy() for name, value in self._row.items()}
         return self.batch.decode_row(row) if self.batch.world.text_observation else row
 
     def _describe(self) -> dict[str, Any]:

@@ -74,7 +74,7 @@ from llm_envs.text.coin_words import (
     describe_state,
     parse,
 )
-from llm_envs.tokens.vocabulary import SPECIAL, word_tokenizer
+from llm_envs.vocabulary import SPECIAL, word_tokenizer
 from llm_envs.world import World, check_choice, check_range, record, state_record, values
 
 PARAMS = record(window=np.int32)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from llm_envs.tokens.vocabulary import SPECIAL
+from llm_envs.vocabulary import SPECIAL
 
 DIRECTIONS = ("north", "south", "east", "west")
 BACK = (1, 0, 3, 2)  # the direction that leads back

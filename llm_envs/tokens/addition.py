@@ -25,7 +25,7 @@ from collections.abc import Sequence
 import numpy as np
 from numba import njit
 
-from llm_envs.tokens.vocabulary import END, character_tokenizer
+from llm_envs.vocabulary import END, character_tokenizer
 from llm_envs.world import World, check_range, record, state_record, values
 
 PLUS, EQUALS, ZERO = 2, 3, 4  # tokens; the digit d is ZERO + d
@@ -185,7 +185,7 @@ def addition(
 
 def solution(level, params) -> list[int]:
     """Return the right answer's tokens."""
-    number, tokens = int(level.a + level.b), []
+    number, tokens = int(level.a + level.b), list[int]()
     while number or not tokens:
         number, digit = divmod(number, int(params.radix))
         tokens.append(ZERO + digit)

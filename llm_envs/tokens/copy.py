@@ -23,7 +23,7 @@ from collections.abc import Sequence
 import numpy as np
 from numba import njit
 
-from llm_envs.tokens.vocabulary import END, character_tokenizer, word_tokenizer
+from llm_envs.vocabulary import END, character_tokenizer, word_tokenizer
 from llm_envs.world import World, check_choice, check_range, record, state_record, values
 
 EQUALS, FIRST = 2, 3  # "=" and the first symbol
