@@ -12,12 +12,11 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from llm_envs import ids, make_batch
 from llm_envs.adapters.gym import GymEnv, make_single
 from llm_envs.checks import check_seed, parse_values
 from llm_envs.kernels import config as numba_config
 from llm_envs.levels import SHARES, percentile
-from llm_envs.registration import build, find
+from llm_envs.registration import build, find, ids, make_batch
 from llm_envs.spaces import action_space, observation_space
 from llm_envs.testing import check_world
 from llm_envs.walks import random_actions
