@@ -38,7 +38,7 @@ print(json.dumps([digest, sum(stats.cache_hits.values()), sum(stats.cache_misses
 EDITS = {
     "a rule": ("tokens/addition.py", "signals.match = 1.0 /", "signals.match = 0.5 /"),
     "a helper of another module": ("rng.py", "x ^ (x >> np.uint64(30))", "x ^ (x >> np.uint64(29))"),
-    "a constant of another module": ("tokens/vocabulary.py", "PAD, END = 0, 1", "PAD, END = 0, 7"),
+    "a constant of another module": ("vocabulary.py", "PAD, END = 0, 1", "PAD, END = 0, 7"),
 }
 
 

@@ -79,7 +79,7 @@ ALLOWED = {
     "contract": {"adapters", "batch", "kernels", "registration", "spaces", "walks"},
     "testing": {"contract", "registration", "walks"},
     "vocabulary": set(),
-    "cli": {"adapters", "batch", "checks", "kernels", "levels", "registration", "spaces", "testing", "world"},
+    "cli": {"adapters", "checks", "kernels", "levels", "registration", "spaces", "testing", "walks", "world"},
     "__init__": {"registration"},
 }
 FAMILIES = ("tokens", "text", "navigation")
