@@ -21,7 +21,6 @@ import numpy as np
 from llm_envs import kernels, levels, snapshot
 from llm_envs.checks import check_actions, check_seed, merge_weights
 from llm_envs.memory import Records
-from llm_envs.rng import GOLDEN, mix
 from llm_envs.showing import Showing, Step
 from llm_envs.world import Vector, World, check_choice, check_range, values
 
@@ -199,24 +198,10 @@ class BatchEnv(Showing):
             check_seed(seed)
             self.seed = int(seed)
         if seed is not None or not self._started:
-            self._states.write(self._seeded(self.seed))
+            rows = (self.num_envs, self.group_size, self.order, self.num_levels)
+            self._states.write(levels.seeded_states(self.world.state, self.seed, *rows))
         self._run(self._start_rows, self._start_arguments)
         self._started = True
-
-    def _seeded(self, seed: int) -> np.ndarray:
-        """Return states that hold nothing but their generators."""
-        states = np.zeros(self.num_envs, self.world.state)
-        rows = np.arange(self.num_envs, dtype=np.uint64)
-        groups = rows // np.uint64(self.group_size)
-        mixer = getattr(mix, "py_func", mix)
-        with np.errstate(over="ignore"):
-            states["rng"] = mixer(mixer(rows + np.uint64(seed)) ^ GOLDEN)
-            if self.order == "sweep":
-                states["stream"] = (groups + np.uint64(seed)) % np.uint64(self.num_levels)
-            else:
-                states["stream"] = mixer(groups * np.uint64(self.group_size) + np.uint64(seed) + GOLDEN)
-        states["episode"] = -1
-        return states
 
     def advance(self, actions: Any) -> None:
         """`step` without its views: read `arrays` or `tensors` after it."""

@@ -1,4 +1,4 @@
-"""Which levels a batch draws from: splits by content, so that what is held out stays held out.
+"""Which levels a batch draws: splits by content, so that what is held out stays held out, and each row's stream.
 
 A level's split follows from a hash of its bytes alone. Enlarging a pool, reordering it or widening its records moves no
 level from one split to another, and equal levels are always in the same split.
@@ -8,6 +8,7 @@ import zlib
 
 import numpy as np
 
+from llm_envs.rng import GOLDEN, mix
 from llm_envs.world import World, check_choice
 
 SPLITS = ("train", "validation", "test", "all")
@@ -41,3 +42,23 @@ def select(world: World, split: str | None) -> np.ndarray:
             f"split={split!r} holds none of the {len(world.levels)} levels; add levels or pass split='all'"
         )
     return chosen
+
+
+def seeded_states(kind: np.dtype, seed: int, num_envs: int, group_size: int, order: str, num_levels: int) -> np.ndarray:
+    """Return states (N,) that hold nothing but their generators; row i has those of a single row seeded `seed + i`.
+
+    `stream` decides the levels, see `kernels.begin`: a hash in random order, the first level in a sweep. The rows of a
+    group share the stream of the group's first row.
+    """
+    states = np.zeros(num_envs, kind)
+    rows = np.arange(num_envs, dtype=np.uint64)
+    groups = rows // np.uint64(group_size)
+    mixer = getattr(mix, "py_func", mix)
+    with np.errstate(over="ignore"):
+        states["rng"] = mixer(mixer(rows + np.uint64(seed)) ^ GOLDEN)
+        if order == "sweep":
+            states["stream"] = (groups + np.uint64(seed)) % np.uint64(num_levels)
+        else:
+            states["stream"] = mixer(groups * np.uint64(group_size) + np.uint64(seed) + GOLDEN)
+    states["episode"] = -1
+    return states

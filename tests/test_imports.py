@@ -66,14 +66,14 @@ ALLOWED = {
     "spaces": {"world"},
     "checks": {"world"},
     "registration": {"world", "batch", "checks"},  # batch only when something is made
-    "levels": {"world"},
+    "levels": {"rng", "world"},
     "kernels": {"rng", "world"},
     "memory": {"kernels"},
     "snapshot": {"kernels", "batch"},  # batch for its type alone, as in rewards
     "rewards": {"batch"},
     "cuda": {"kernels", "memory", "rng", "world"},
     "showing": {"memory", "world"},  # memory for its type alone
-    "batch": {"kernels", "levels", "snapshot", "memory", "rewards", "checks", "rng", "showing", "world", "cuda"},
+    "batch": {"kernels", "levels", "snapshot", "memory", "rewards", "checks", "showing", "world", "cuda"},
     "adapters": {"batch", "registration", "showing", "spaces", "world", "adapters", "checks"},
     "walks": {"adapters", "batch", "checks", "registration", "world"},
     "contract": {"adapters", "batch", "kernels", "registration", "spaces", "walks"},
