@@ -1,5 +1,6 @@
 """The transformer policy: what it reads and masks, and that one pass over a text is many over its prefixes."""
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
@@ -71,6 +72,12 @@ def test_every_world_is_read_by_stock_and_own_algorithms(world_id, tmp_path):
         model.save(tmp_path / "model")
         loaded = algorithm.load(tmp_path / "model", device="cpu")
         assert np.array_equal(model.predict(obs, deterministic=True)[0], loaded.predict(obs, deterministic=True)[0])
+
+
+def test_stock_algorithms_train_on_gym_make():
+    model = StockPPO(TransformerPolicy, gym.make("Tokens/Addition-v0", digits=1), n_steps=16, batch_size=16)
+    model.learn(32)
+    assert model.num_timesteps == 32
 
 
 def test_illegal_actions_are_never_drawn():
