@@ -16,7 +16,7 @@ def show(console: Console, title: str, before: Evaluation, after: Evaluation) ->
         table.add_column(column, justify="left" if not column else "right")
     rows: list[tuple[str, float, float]] = [("return", before.mean_return, after.mean_return)]
     rows += [(name, before.signals[name], after.signals[name]) for name in after.signals]
-    rows += [("length", before.mean_length, after.mean_length)]
+    rows += [("steps", before.mean_length, after.mean_length)]
     for name, a, b in rows:
         table.add_row(name, f"{a:.4f}", f"{b:.4f}")
     table.add_row("levels", str(before.episodes), str(after.episodes))
