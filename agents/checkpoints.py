@@ -48,6 +48,16 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("checkpoint-*"))
 
 
+def clear(folder: Path) -> None:
+    """Make `folder` and remove what an earlier run wrote into it, and nothing else: the folder is the user's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for pattern in ("checkpoint-*", ".writing-*", "tensorboard"):
+        for old in folder.glob(pattern):
+            shutil.rmtree(old)
+    for name in ("results.json", "curve.png", "model.zip"):
+        (folder / name).unlink(missing_ok=True)
+
+
 def load(place: Path, algorithm: type[BaseAlgorithm], env: Any, device: str) -> tuple[BaseAlgorithm, dict[str, Any]]:
     """Return the model and the history of a checkpoint; the environment and all generators stand as they did."""
     model = algorithm.load(place / "model.zip", env=env, device=device)

@@ -8,7 +8,6 @@ The run's folder gets checkpoints, TensorBoard events, `results.json`, `curve.pn
 """
 
 import json
-import shutil
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -190,8 +189,7 @@ def train(options: Options) -> dict[str, Any]:
         model, history = checkpoints.load(found[-1], PPO, env, device)
         console.print(f"resumed at {model.num_timesteps:,} steps from {found[-1]}")
     else:
-        shutil.rmtree(options.out, ignore_errors=True)
-        options.out.mkdir(parents=True)
+        checkpoints.clear(options.out)
         model = make_model(options, env, device)
         size = sum(parameter.numel() for parameter in model.policy.parameters())
         console.print(f"{options.world} on {device}: {size:,} parameters, {env.batch.num_levels:,} training levels")

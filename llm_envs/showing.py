@@ -105,7 +105,7 @@ class Showing:
         """Return which actions are legal now, (N, A) bool; all of them in a world without `action_mask`."""
         if not isinstance(self.world.actions, int):
             raise ValueError("only discrete actions have masks")
-        obs = self.to_host().obs
+        obs = self.arrays.obs if self._on_host else self.to_host().obs
         if "action_mask" in obs:
             return obs["action_mask"].astype(bool)
         return np.ones((self.num_envs, self.world.actions), bool)

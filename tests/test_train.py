@@ -65,6 +65,15 @@ def test_a_checkpoint_continues_bit_by_bit(tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(*ends, strict=True))
 
 
+def test_a_fresh_run_removes_only_what_a_run_wrote(tmp_path):
+    """The folder is the user's: `--out` may name one that holds other things."""
+    (tmp_path / "thesis.txt").write_text("years of work")
+    (tmp_path / "checkpoint-000000000001").mkdir()
+    (tmp_path / "results.json").write_text("{}")
+    checkpoints.clear(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
 def test_only_the_newest_checkpoints_are_kept(tmp_path):
     env = TensorVecEnv("Tokens/Addition-v0", 2, digits=1)
     model = PPO("TransformerPolicy", env, n_steps=4, batch_size=8, policy_kwargs={"backbone": {"width": 16}})

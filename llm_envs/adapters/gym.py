@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.vector.utils import batch_space
 
 from llm_envs.batch import BatchEnv
-from llm_envs.registration import build, make_batch
+from llm_envs.registration import make_batch
 from llm_envs.spaces import action_space, observation_space
 from llm_envs.world import World, check_choice
 
@@ -45,14 +45,10 @@ def make_vector(
     mode = AutoresetMode(autoreset_mode)
     if mode not in AUTORESETS:
         raise ValueError(f"autoreset_mode is {mode.value!r}; it must be one of {[m.value for m in AUTORESETS]}")
-    if _speaks_text(build(world_id, _config_of(world_id, options))):
+    batch = make_batch(world_id, num_envs, autoreset=AUTORESETS[mode], **options)
+    if _speaks_text(batch.world):
         return SyncVectorEnv([lambda: make_single(world_id, render_mode, **options)] * num_envs, autoreset_mode=mode)
-    return GymVectorEnv(make_batch(world_id, num_envs, autoreset=AUTORESETS[mode], **options), render_mode)
-
-
-def _config_of(world_id: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options that decide whether a world speaks text."""
-    return {name: value for name, value in options.items() if name in ("observation", "action")}
+    return GymVectorEnv(batch, render_mode)
 
 
 def _speaks_text(world: World) -> bool:
