@@ -5,10 +5,13 @@ it, and a causal network that reads it once gives at position length - 1 what it
 costs one pass an episode in place of one a token. A run ends where an episode ends or the window drops its oldest half.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+
+from agents.backbones import Layout
 
 TEXT_FIELDS = ("tokens", "token_mask")  # append-only: they are read once a run
 
@@ -18,9 +21,60 @@ class Sequences:
     """M states as prefixes of S texts: state m is text `sequence[m]` up to and with `position[m]`."""
 
     texts: dict[str, Tensor]  # tokens, and token_mask where there is one, (S, T)
+    lengths: Tensor  # (S,) int64, how far each text must be read for its states
     sequence: Tensor  # (M,) int64
     position: Tensor  # (M,) int64
     fields: dict[str, Tensor]  # every other field of the M observations, (M, ...)
+    flat: Tensor | None = None  # (M,) int64, the states' places in a rollout
+
+    @classmethod
+    def of(cls, obs: dict[str, Tensor]) -> "Sequences":
+        """Return observations (B, ...) as B texts of one state each."""
+        position = last_position(obs["length"])
+        texts, fields = _parted(obs)
+        return cls(texts, position + 1, torch.arange(len(position), device=position.device), position, fields)
+
+    def __getitem__(self, chosen: slice | Tensor) -> "Sequences":
+        """Return some of the states, of the same texts."""
+        fields = {name: value[chosen] for name, value in self.fields.items()}
+        flat = None if self.flat is None else self.flat[chosen]
+        return replace(self, sequence=self.sequence[chosen], position=self.position[chosen], fields=fields, flat=flat)
+
+    def __len__(self) -> int:
+        return len(self.sequence)
+
+    def packed(self) -> tuple[dict[str, Tensor], Layout, Tensor]:
+        """Return the texts' tokens (P,), their layout, and each state's place among them, (M,)."""
+        total, longest = torch.stack((self.lengths.sum(), self.lengths.max())).tolist()
+        layout = Layout.of(self.lengths, total, longest)
+        texts = {name: value[layout.rows, layout.columns] for name, value in self.texts.items()}
+        return texts, layout, (self.lengths.cumsum(0) - self.lengths)[self.sequence] + self.position
+
+    def parts(self, max_tokens: int) -> Iterator[tuple["Sequences", Tensor]]:
+        """Yield groups of texts of at most `max_tokens` together, or one, and which of the M states are theirs."""
+        ends = self.lengths.cumsum(0).tolist()
+        begin = 0
+        while begin < len(ends):
+            read = ends[begin - 1] if begin else 0
+            end = begin + 1
+            while end < len(ends) and ends[end] - read <= max_tokens:
+                end += 1
+            mine = ((self.sequence >= begin) & (self.sequence < end)).nonzero().flatten()
+            part = self[mine]
+            texts = {name: value[begin:end] for name, value in self.texts.items()}
+            yield replace(part, texts=texts, lengths=self.lengths[begin:end], sequence=part.sequence - begin), mine
+            begin = end
+
+
+def last_position(length: Tensor) -> Tensor:
+    """Return the position (N,) of the last token of texts of `length` (N,) or (N, 1); an empty text reads one pad."""
+    return (length.long().view(-1) - 1).clamp(min=0)
+
+
+def _parted(obs: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return the fields that are texts, and the others."""
+    texts = {name: obs[name] for name in TEXT_FIELDS if name in obs}
+    return texts, {name: value for name, value in obs.items() if name not in texts}
 
 
 def find_runs(lengths: Tensor, dones: Tensor) -> Tensor:
@@ -32,9 +86,9 @@ def find_runs(lengths: Tensor, dones: Tensor) -> Tensor:
     """
     last = torch.empty_like(lengths, dtype=torch.long)
     last[-1] = len(lengths) - 1
+    broken = dones[:-1] | (lengths[1:] <= lengths[:-1]) | (lengths[:-1] < 1)
     for t in range(len(lengths) - 2, -1, -1):
-        broken = dones[t] | (lengths[t + 1] <= lengths[t])
-        last[t] = torch.where(broken, t, last[t + 1])
+        last[t] = torch.where(broken[t], t, last[t + 1])
     return last
 
 
@@ -42,19 +96,40 @@ def gather(observations: dict[str, Tensor], last: Tensor, steps: Tensor, rows: T
     """Return the states (steps, rows), (M,) each, of a rollout's observations, (T, N, ...) each."""
     ends = last[steps, rows] * last.shape[1] + rows  # a run's name: the flat index of its last step
     runs, sequence = torch.unique(ends, return_inverse=True)
-    texts = {name: observations[name].flatten(0, 1)[runs] for name in TEXT_FIELDS if name in observations}
-    position = observations["length"][steps, rows].long().view(-1) - 1
-    fields = {name: value[steps, rows] for name, value in observations.items() if name not in texts}
-    return Sequences(texts, sequence, position, fields)
+    texts, others = _parted(observations)
+    texts = {name: value.flatten(0, 1)[runs] for name, value in texts.items()}
+    position = last_position(observations["length"][steps, rows])
+    lengths = torch.zeros_like(runs).scatter_reduce(0, sequence, position + 1, "amax")
+    fields = {name: value[steps, rows] for name, value in others.items()}
+    return Sequences(texts, lengths, sequence, position, fields, rows * len(last) + steps)
 
 
-def shuffled_by_run(last: Tensor, generator_order: Tensor) -> Tensor:
-    """Return flat indices row * T + step in a random order of runs, the steps of a run together.
+def shuffled_by_run(last: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
+    """Return flat indices row * T + step with the steps of a run together, and where each run ends among them, (R,).
 
-    `generator_order` (T * N,) is a permutation of all flat indices; a run stands where its last step does in it.
+    `order` (K,) holds flat indices in a random order; a run stands where the first of its steps does in it.
     """
     time = len(last)
-    row, step = generator_order // time, generator_order % time
-    place = torch.empty_like(generator_order)
-    place[generator_order] = torch.arange(len(generator_order), device=place.device)
-    return generator_order[torch.argsort(place[row * time + last[step, row]], stable=True)]
+    name = order // time * time + last[order % time, order // time]  # the flat index of the run's last step
+    names, run = torch.unique(name, return_inverse=True)
+    place = torch.arange(len(order), device=order.device)
+    first = torch.full_like(names, len(order)).scatter_reduce(0, run, place, "amin")
+    by_run = torch.argsort(first[run], stable=True)
+    ends = torch.nonzero(first[run][by_run].diff()).flatten() + 1
+    return order[by_run], torch.cat((ends, ends.new_tensor([len(order)])))
+
+
+def balanced_cuts(ends: Tensor, batch_size: int) -> list[int]:
+    """Return the sizes of minibatches of whole runs that end at `ends` (R,), of about `batch_size` states or fewer.
+
+    Their number is that of full minibatches; each cut is moved to the nearest end of a run, and one without a run of
+    its own is left out.
+    """
+    total = int(ends[-1])
+    count = -(-total // batch_size)
+    targets = torch.arange(1, count, device=ends.device) * (total / count)
+    after = torch.searchsorted(ends, targets.to(ends.dtype)).clamp(max=len(ends) - 1)
+    before = (after - 1).clamp(min=0)
+    nearer = torch.where((targets - ends[before]).abs() < (ends[after] - targets).abs(), ends[before], ends[after])
+    cuts = torch.unique(torch.cat((nearer, ends[-1:])))
+    return torch.diff(cuts, prepend=cuts.new_zeros(1)).tolist()

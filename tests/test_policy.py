@@ -12,7 +12,7 @@ import llm_envs
 from agents import PPO, TransformerPolicy
 from agents.backbones import Transformer, TransformerConfig
 from agents.policies import sample
-from agents.sequences import find_runs, gather, shuffled_by_run
+from agents.sequences import balanced_cuts, find_runs, gather, shuffled_by_run
 from llm_envs.adapters.sb3 import TensorVecEnv
 
 SMALL = {"backbone": {"width": 16, "layers": 2, "heads": 2}}
@@ -41,8 +41,8 @@ def test_rotary_attention_depends_on_distance_alone():
 
     torch.manual_seed(0)
     q, k = torch.randn(8), torch.randn(8)
-    angles = rotary_angles(32, 8)
-    turned = [rotate(x.expand(1, 1, 32, 8), angles)[0, 0] for x in (q, k)]
+    angles = rotary_angles(32, 8)[None]
+    turned = [rotate(x.expand(1, 32, 8), angles.cos(), angles.sin())[0] for x in (q, k)]
     scores = turned[0] @ turned[1].T
     assert torch.allclose(scores[10, 4], scores[26, 20], atol=1e-5)
     assert not torch.allclose(scores[10, 4], scores[10, 5], atol=1e-3)
@@ -115,10 +115,19 @@ def test_runs_end_at_dones_and_at_dropped_windows():
 
 def test_shuffling_keeps_runs_together_and_loses_nothing():
     last = torch.tensor([[1, 0], [1, 2], [2, 2]])  # row 0: steps 0-1, 2; row 1: step 0, steps 1-2
-    order = shuffled_by_run(last, torch.tensor([4, 2, 0, 3, 5, 1]))
-    assert sorted(order.tolist()) == list(range(6))
-    assert abs(order.tolist().index(0) - order.tolist().index(1)) == 1
-    assert abs(order.tolist().index(4) - order.tolist().index(5)) == 1
+    order, ends = shuffled_by_run(last, torch.tensor([4, 2, 0, 3, 5, 1]))
+    assert order.tolist() == [4, 5, 2, 0, 1, 3]
+    assert ends.tolist() == [2, 3, 5, 6]
+    some, ends = shuffled_by_run(last, torch.tensor([1, 4, 0]))
+    assert (some.tolist(), ends.tolist()) == ([1, 0, 4], [2, 3])
+
+
+def test_minibatches_are_cut_at_the_nearest_ends_of_runs():
+    ends = torch.tensor([10, 20, 23, 40])
+    assert balanced_cuts(ends, 20) == [20, 20]
+    assert balanced_cuts(ends, 100) == [40]
+    assert balanced_cuts(ends, 12) == [10, 10, 3, 17]
+    assert balanced_cuts(torch.tensor([40]), 12) == [40]
 
 
 def test_one_pass_over_a_text_equals_a_pass_over_each_prefix():

@@ -9,7 +9,7 @@ from stable_baselines3.common.callbacks import BaseCallback, StopTrainingOnMaxEp
 from stable_baselines3.common.vec_env import VecMonitor
 
 from agents import PPO, TransformerPolicy, evaluate, warm_start
-from agents.rollouts import generalized_advantage
+from agents.estimators import generalized_advantage
 from agents.warmstart import demonstrations, warmup_cosine
 from llm_envs import make_batch
 from llm_envs.adapters.sb3 import TensorVecEnv

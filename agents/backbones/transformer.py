@@ -4,11 +4,16 @@ After Radford et al. (2019), "Language models are unsupervised multitask learner
 (2021), "RoFormer", equation 34, and RMS norms without parameters beyond a gain (Zhang & Sennrich, 2019). No biases.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from agents.backbones.base import Backbone, Layout
+
+Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]  # layer, queries, keys, values (P, H, E) -> (P, H, E)
 
 
 @dataclass(frozen=True)
@@ -20,11 +25,14 @@ class TransformerConfig:
     heads: int = 4  # must divide width; with rotary positions width / heads must be even
     positions: str = "rotary"  # or "learned"
     expansion: int = 4  # width of the hidden layer of an MLP, in units of `width`
+    dropout: float = 0.0  # of the embeddings and of both branches of a layer, in training mode
 
     def __post_init__(self) -> None:
         for name in ("width", "layers", "heads", "expansion"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout is {self.dropout}; it must be in [0, 1)")
         if self.width % self.heads:
             raise ValueError(f"heads is {self.heads}; it must divide width, {self.width}")
         if self.positions not in ("rotary", "learned"):
@@ -39,10 +47,9 @@ def rotary_angles(length: int, width: int) -> Tensor:
     return torch.outer(torch.arange(length), frequencies)
 
 
-def rotate(x: Tensor, angles: Tensor) -> Tensor:
-    """Turn the pairs (x_j, x_{j + E/2}) of x (B, H, T, E) by `angles` (T, E/2)."""
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn the pairs (x_j, x_{j + E/2}) of x (P, ..., E) by angles given as cosines and sines, (P, ..., E/2)."""
     a, b = x.chunk(2, dim=-1)
-    cos, sin = angles.cos(), angles.sin()
     return torch.cat((a * cos - b * sin, a * sin + b * cos), dim=-1)
 
 
@@ -52,43 +59,47 @@ class Block(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         width, hidden = config.width, config.width * config.expansion
-        self.heads = config.heads
+        self.heads, self.dropout = config.heads, config.dropout
         self.attention_norm, self.mlp_norm = nn.RMSNorm(width), nn.RMSNorm(width)
-        self.queries_keys_values = nn.Linear(width, 3 * width, bias=False)
+        self.attention_in = nn.Linear(width, 3 * width, bias=False)
         self.attention_out = nn.Linear(width, width, bias=False)
         self.mlp_in, self.mlp_out = nn.Linear(width, hidden, bias=False), nn.Linear(hidden, width, bias=False)
 
-    def forward(self, x: Tensor, angles: Tensor | None) -> Tensor:
-        """Return (B, T, D) from (B, T, D)."""
-        batch, time, width = x.shape
-        qkv = self.queries_keys_values(self.attention_norm(x))  # (B, T, 3 D)
-        q, k, v = qkv.view(batch, time, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # (B, H, T, E) each
-        if angles is not None:
-            q, k = rotate(q, angles), rotate(k, angles)
-        heard = F.scaled_dot_product_attention(q, k, v, is_causal=True)  # (B, H, T, E)
-        x = x + self.attention_out(heard.transpose(1, 2).reshape(batch, time, width))
-        return x + self.mlp_out(F.gelu(self.mlp_in(self.mlp_norm(x))))
+    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None, attend: Attend, layer: int) -> Tensor:
+        """Return (P, D) from packed tokens x (P, D)."""
+        qkv = self.attention_in(self.attention_norm(x)).view(len(x), 3, self.heads, -1)
+        q, k, v = qkv.unbind(1)  # (P, H, E) each
+        if rotation is not None:
+            q, k = rotate(qkv[:, :2], *rotation).unbind(1)
+        heard = attend(layer, q, k, v).reshape(x.shape)
+        x = x + self._dropped(self.attention_out(heard))
+        return x + self._dropped(self.mlp_out(F.gelu(self.mlp_in(self.mlp_norm(x)))))
+
+    def _dropped(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.dropout, self.training) if self.dropout else x
 
 
-class Transformer(nn.Module):
-    """Tokens (B, T) int64 to features (B, T, D); position t sees positions up to t.
+class Transformer(Backbone):
+    """Tokens to features; position t sees positions up to t. A cache is (layers, N, T, 2, H, E), keys and values.
 
     Args:
         vocab_size: number of tokens, V.
-        window: longest sequence, T.
+        window: longest text, T.
         config: sizes.
     """
 
     def __init__(self, vocab_size: int, window: int, config: TransformerConfig) -> None:
         super().__init__()
-        self.config, self.window = config, window
+        self.config, self.vocab_size, self.window, self.width = config, vocab_size, window, config.width
         self.embedding = nn.Embedding(vocab_size, config.width)
         self.positions = nn.Embedding(window, config.width) if config.positions == "learned" else None
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.RMSNorm(config.width)
         angles = rotary_angles(window, config.width // config.heads)
-        self.angles: Tensor
-        self.register_buffer("angles", angles, persistent=False)
+        self.cos: Tensor
+        self.sin: Tensor
+        self.register_buffer("cos", angles.cos(), persistent=False)
+        self.register_buffer("sin", angles.sin(), persistent=False)
         self.init_weights()
 
     def init_weights(self) -> None:
@@ -104,17 +115,109 @@ class Transformer(nn.Module):
                 scale = (2 * self.config.layers) ** -0.5 if "_out" in name else 1.0
                 nn.init.normal_(weight, std=std * scale)
 
-    def forward(self, tokens: Tensor, extra: Tensor | None = None) -> Tensor:
-        """Return features (B, T, D) of `tokens` (B, T); `extra` (B, T, D) is added to the embeddings."""
-        time = tokens.shape[1]
-        if time > self.window:
-            raise ValueError(f"the sequence has {time} tokens; the window is {self.window}")
-        x = self.embedding(tokens)  # (B, T, D)
+    def embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        """Return what the blocks read, (P, D), for tokens (P,) int64 at `positions` (P,)."""
+        x = self.embedding(tokens)
         if self.positions is not None:
-            x = x + self.positions.weight[:time]
-        if extra is not None:
-            x = x + extra
-        angles = self.angles[:time] if self.positions is None else None
-        for block in self.blocks:
-            x = block(x, angles)
+            x = x + self.positions(positions)
+        return F.dropout(x, self.config.dropout, self.training)
+
+    def unembed(self, features: Tensor) -> Tensor:
+        """Return next-token logits (..., V); the output layer is the embedding (Press & Wolf, 2017)."""
+        return features @ self.embedding.weight.T
+
+    def score(self, x: Tensor, layout: Layout) -> Tensor:
+        """Return features (P, D) of whole texts x (P, D), by fused causal attention."""
+
+        return self._through(x, layout.positions, lambda layer, q, k, v: self._whole_attention(layout, q, k, v))
+
+    def new_cache(self, rows: int) -> Tensor:
+        """Return an empty cache of N = `rows` rows."""
+        weight, heads = self.embedding.weight, self.config.heads
+        return weight.new_zeros(self.config.layers, rows, self.window, 2, heads, self.width // heads)
+
+    def prefill(self, x: Tensor, layout: Layout, cache: Tensor, into: Tensor) -> Tensor:
+        """Read x (P, D) on from the cache; see `Backbone.prefill`."""
+        where = into[layout.rows] * self.window + layout.positions
+        attend_rows = self._rows_attention(layout, cache, into)
+
+        def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            self._write(cache[layer], where, k, v)
+            return attend_rows(layer, q, k, v)
+
+        return self._through(x, layout.positions, attend)
+
+    def decode(
+        self,
+        x: Tensor,
+        positions: Tensor,
+        cache: Tensor,
+        bound: int,
+        late: tuple[Tensor, Layout, Tensor] | None = None,
+    ) -> Tensor:
+        """Read one more token of every row; the late tokens go through the linear layers in the same pass."""
+        rows, seen = len(x), self._seen(positions, bound)
+        where = torch.arange(rows, device=x.device) * self.window + positions
+        attend_late = None
+        if late is not None:
+            late_x, layout, into = late
+            attend_late = self._rows_attention(layout, cache, into)
+            where = torch.cat((where, into[layout.rows] * self.window + layout.positions))
+            x, positions = torch.cat((x, late_x)), torch.cat((positions, layout.positions))
+
+        def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            self._write(cache[layer], where, k, v)
+            now = self._last_attention(cache[layer], q[:rows], bound, seen)
+            return now if attend_late is None else torch.cat((now, attend_late(layer, q[rows:], k[rows:], v[rows:])))
+
+        return self._through(x, positions, attend)[:rows]
+
+    # ------------------------------------------------------------------ parts
+
+    def _through(self, x: Tensor, positions: Tensor, attend: Attend) -> Tensor:
+        rotation = None
+        if self.positions is None:
+            rotation = self.cos[positions][:, None, None], self.sin[positions][:, None, None]
+        for layer, block in enumerate(self.blocks):
+            x = block(x, rotation, attend, layer)
         return self.norm(x)
+
+    @staticmethod
+    def _write(cache: Tensor, where: Tensor, k: Tensor, v: Tensor) -> None:
+        """Put keys and values (P, H, E) into one layer's cache at flat places `where` (P,) = row * T + position."""
+        cache.flatten(0, 1).index_copy_(0, where, torch.stack((k, v), dim=1).to(cache.dtype))
+
+    @staticmethod
+    def _seen(positions: Tensor, bound: int) -> Tensor:
+        """Return which of the first `bound` columns each query sees, (..., bound) for `positions` (...)."""
+        return torch.arange(bound, device=positions.device) <= positions[..., None]
+
+    @staticmethod
+    def _last_attention(cache: Tensor, q: Tensor, bound: int, seen: Tensor) -> Tensor:
+        """Attend from one query a row, (N, H, E), to its row of the cache."""
+        k, v = cache[:, :bound].unbind(2)  # (N, bound, H, E)
+        heard = F.scaled_dot_product_attention(
+            q[:, :, None].to(k.dtype), k.transpose(1, 2), v.transpose(1, 2), attn_mask=seen[:, None, None]
+        )
+        return heard.squeeze(2).to(q.dtype)
+
+    @staticmethod
+    def _whole_attention(layout: Layout, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Attend among the tokens of whole texts, packed (P, H, E)."""
+        q, k, v = (layout.spread(part).transpose(1, 2) for part in (q, k, v))  # (S, H, L, E)
+        return layout.pick(F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2))
+
+    def _rows_attention(self, layout: Layout, cache: Tensor, into: Tensor) -> Attend:
+        """Return attention from packed queries to the cache's rows `into`, up to each query's position."""
+        if layout.starts is None:
+            return lambda layer, q, k, v: self._whole_attention(layout, q, k, v)
+        columns = layout.starts[:, None] + torch.arange(layout.shape[1], device=into.device)  # (S, L) positions
+        seen = self._seen(columns, layout.reach)[:, None]
+
+        def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            k, v = cache[layer][into, : layout.reach].unbind(2)  # (S, reach, H, E)
+            q = layout.spread(q).transpose(1, 2).to(k.dtype)
+            heard = F.scaled_dot_product_attention(q, k.transpose(1, 2), v.transpose(1, 2), attn_mask=seen)
+            return layout.pick(heard.transpose(1, 2)).to(v.dtype)
+
+        return attend

@@ -1,0 +1,29 @@
+"""What is not text: fields of an observation as features."""
+
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+
+class FieldEncoder(nn.Module):
+    """Every field that is not a token: scaled by its bounds to [-1, 1], flattened, and put through a small MLP."""
+
+    def __init__(self, fields: dict[str, spaces.Box], width: int) -> None:
+        super().__init__()
+        self.names = list(fields)
+        for name, box in fields.items():
+            low, high = torch.as_tensor(box.low).flatten(), torch.as_tensor(box.high).flatten()
+            bounded = torch.isfinite(low) & torch.isfinite(high) & (high > low)
+            low, high = low.double(), high.double()
+            self.register_buffer(f"center_{name}", torch.where(bounded, (low + high) / 2, 0.0).float())
+            self.register_buffer(f"scale_{name}", torch.where(bounded, 2 / (high - low).clamp(min=1e-8), 1.0).float())
+        size = sum(int(torch.Size(box.shape).numel()) for box in fields.values())
+        self.mlp = nn.Sequential(nn.Linear(size, width), nn.GELU(), nn.Linear(width, width))
+
+    def forward(self, obs: dict[str, Tensor]) -> Tensor:
+        """Return (B, D)."""
+        scaled = [
+            (obs[name].flatten(1).float() - getattr(self, f"center_{name}")) * getattr(self, f"scale_{name}")
+            for name in self.names
+        ]
+        return self.mlp(torch.cat(scaled, dim=1))

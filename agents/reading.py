@@ -1,0 +1,96 @@
+"""`Reader`: rows of texts that grow, read with a key/value cache, each token once.
+
+It looks at nothing but the texts: a row's cache is right as far as the tokens read so far are a prefix of its text. So
+new episodes, dropped windows, rows that a caller skipped and observations of another environment are all the same
+case: what differs is read again, in one pass with everybody's newest token.
+"""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from agents.backbones import Layout
+from agents.sequences import TEXT_FIELDS, last_position
+
+if TYPE_CHECKING:
+    from agents.policies import TransformerPolicy
+
+
+class Plan(NamedTuple):
+    """What a step must read: known to the host before the step, so that the step itself waits for nothing."""
+
+    start: Tensor  # (N,) int64, from where each row must be read
+    late: int  # tokens, in all rows, before the last
+    longest: int  # of them in one row
+    reach: int  # above every position
+    anew: bool  # all rows that are late begin at 0
+
+
+class Reader:
+    """The texts of N rows as a policy's features, (N, D), step by step.
+
+    It is out of date once the policy's parameters change: call `forget`.
+    """
+
+    def __init__(self, policy: "TransformerPolicy", rows: int) -> None:
+        assert policy.trunk is not None
+        self.policy, self.trunk, self.rows = policy, policy.trunk, rows
+        self.cache = self.trunk.new_cache(rows)
+        self.read_texts: dict[str, Tensor] = {}
+        self.filled = torch.zeros(rows, dtype=torch.long, device=policy.device)
+
+    def forget(self) -> None:
+        """Read every row anew at the next step."""
+        self.filled.zero_()
+
+    def __call__(self, obs: dict[str, Tensor]) -> Tensor:
+        """Return the features (N, D) of observations on the policy's device."""
+        return self.read(obs, self.plan(obs))
+
+    def plan(self, obs: dict[str, Tensor]) -> Plan:
+        """Compare the texts with what was read; the one place where a rollout step waits for the device."""
+        last = last_position(obs["length"])
+        if not self.read_texts:
+            self.read_texts = {name: torch.full_like(obs[name], -1) for name in TEXT_FIELDS if name in obs}
+        columns = torch.arange(self.trunk.window, device=last.device)
+        same = columns < self.filled[:, None]
+        for name, known in self.read_texts.items():
+            same &= obs[name] == known
+        agreed = same.cumprod(dim=1).sum(dim=1)
+        start = torch.minimum(agreed, last)
+        if not self.trunk.rewinds:
+            start = torch.where((agreed == self.filled) & (agreed <= last), agreed, 0)
+        late = last - start
+        numbers = torch.stack((late.sum(), late.max(), last.max() + 1, (start * (late > 0)).sum())).tolist()
+        return Plan(start, *numbers[:3], anew=not numbers[3])
+
+    def read(self, obs: dict[str, Tensor], plan: Plan) -> Tensor:
+        """Read what `plan` says and return the features (N, D)."""
+        last = last_position(obs["length"])
+        late = None
+        if plan.late:
+            groups = list(self._late(obs, plan, last))
+            for x, layout, into in groups[:-1]:
+                self.trunk.prefill(x, layout, self.cache, into)
+            late = groups[-1]
+        rows = torch.arange(self.rows, device=last.device)
+        x = self.policy.embedded({name: obs[name][rows, last] for name in self.read_texts}, last)
+        features = self.trunk.decode(x, last, self.cache, plan.reach, late)
+        for name, known in self.read_texts.items():
+            known.copy_(obs[name])
+        self.filled.copy_(last + 1)
+        return self.policy.with_fields(features, obs)
+
+    def _late(self, obs: dict[str, Tensor], plan: Plan, last: Tensor):  # type: ignore[no-untyped-def]
+        """Yield (x, layout, into) for groups of late rows within the policy's tokens per pass."""
+        lengths = last - plan.start
+        together = max(1, (self.policy.max_tokens_per_pass or plan.late) // plan.longest)
+        rows = lengths.nonzero().flatten()
+        for into in rows.split(max(together, 1)) if self.policy.max_tokens_per_pass else (rows,):
+            total, longest = plan.late, plan.longest
+            if len(into) < len(rows):
+                total, longest = torch.stack((lengths[into].sum(), lengths[into].max())).tolist()
+            layout = Layout.of(lengths[into], total, longest, None if plan.anew else plan.start[into], plan.reach)
+            at = into[layout.rows], layout.positions
+            yield self.policy.embedded({name: obs[name][at] for name in self.read_texts}, layout.positions), layout, into
