@@ -55,7 +55,7 @@ class SequenceRolloutBuffer(BaseBuffer):
         self.final_observations = {name: room(value) for name, value in obs.items()} if keep_finals else {}
         scalar = torch.zeros(self.n_envs)
         self.tensors = {name: room(scalar) for name in ("rewards", *SAMPLES[1:])} | {"actions": room(actions)}
-        self.tensors |= {name: room(scalar.bool()) for name in ("dones", "timeouts")}
+        self.tensors |= {name: room(scalar.bool()) for name in ("dones", "timeouts", "unused")}
 
     def put(self, t: int, obs: dict[str, Tensor], **values: Tensor) -> None:
         """Write one step: the observations acted on, and any of `tensors`."""
@@ -79,21 +79,27 @@ class SequenceRolloutBuffer(BaseBuffer):
         """Whether the observations are texts, to be read once an episode."""
         return "tokens" in self.observations and "length" in self.observations
 
-    def runs(self) -> Tensor:
-        """Return each step's last step of its run, (T, N); see `find_runs`."""
+    def runs(self) -> Tensor | None:
+        """Return each step's last step of its run, (T, N), of texts; see `find_runs`."""
+        if not self.has_texts:
+            return None
         return find_runs(self.observations["length"].view(self.buffer_size, -1), self.tensors["dones"])
 
     def permutation(self) -> Tensor:
-        """Return all flat indices row * T + step in a random order, SB3's own draw."""
-        order = np.random.permutation(self.buffer_size * self.n_envs)  # noqa: NPY002
-        return torch.as_tensor(order, device=self.device)
+        """Return the flat indices row * T + step of all steps that count, in a random order, SB3's own draw."""
+        order = torch.as_tensor(np.random.permutation(self.buffer_size * self.n_envs), device=self.device)  # noqa: NPY002
+        return order[~self.tensors["unused"][order % self.buffer_size, order // self.buffer_size]]
+
+    def every(self) -> Tensor:
+        """Return the flat indices of all steps that count, (M,)."""
+        return (~self.tensors["unused"].T.flatten()).nonzero().flatten()
 
     def get(self, batch_size: int | None = None) -> Generator[DictRolloutBufferSamples, None, None]:
         """Yield minibatches of about `batch_size` states (None: all), in the order that `order` says.
 
         Token observations come as `Sequences`, in any order: each text is read once a minibatch.
         """
-        order, last = self.permutation(), self.runs() if self.has_texts else None
+        order, last = self.permutation(), self.runs()
         if last is not None and self.order == "runs":
             order, ends = shuffled_by_run(last, order)
             sizes = balanced_cuts(ends, batch_size) if batch_size else [len(order)]

@@ -93,4 +93,8 @@ class Reader:
                 total, longest = torch.stack((lengths[into].sum(), lengths[into].max())).tolist()
             layout = Layout.of(lengths[into], total, longest, None if plan.anew else plan.start[into], plan.reach)
             at = into[layout.rows], layout.positions
-            yield self.policy.embedded({name: obs[name][at] for name in self.read_texts}, layout.positions), layout, into
+            yield (
+                self.policy.embedded({name: obs[name][at] for name in self.read_texts}, layout.positions),
+                layout,
+                into,
+            )

@@ -1,28 +1,57 @@
 """What a training run shows at its end: a table of before and after, sample texts, and a learning curve."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from agents.evaluate import Evaluation
+if TYPE_CHECKING:
+    from agents.evaluate import Evaluation
 
 
-def show(console: Console, title: str, before: Evaluation, after: Evaluation) -> None:
+def cells(evaluation: "Evaluation") -> dict[str, str]:
+    """Return each quantity's mean and 95 % interval as text; of an evaluation without intervals, the means alone."""
+    if not evaluation.estimates:
+        means = {"return": evaluation.mean_return, "length": evaluation.mean_length}
+        means |= {"terminated": evaluation.terminated}
+        means |= {f"signal/{name}": value for name, value in evaluation.signals.items()}
+        return {name: f"{mean:.4f}" for name, mean in means.items()}
+    return {name: f"{e.mean:.4f} [{e.low:.4f}, {e.high:.4f}]" for name, e in evaluation.estimates.items()}
+
+
+def print_samples(console: Console, evaluation: "Evaluation") -> None:
+    """Print the transcripts, indented."""
+    for text in evaluation.transcripts:
+        console.print("   " + text.replace("\n", "\n   "), markup=False, highlight=False)
+
+
+def show(console: Console, title: str, before: "Evaluation", after: "Evaluation") -> None:
     """Print both evaluations side by side and the samples of the second."""
     table = Table(title=title)
-    for column in ("", "before RL", "after RL"):
-        table.add_column(column, justify="left" if not column else "right")
-    rows: list[tuple[str, float, float]] = [("return", before.mean_return, after.mean_return)]
-    rows += [(name, before.signals[name], after.signals[name]) for name in after.signals]
-    rows += [("steps", before.mean_length, after.mean_length)]
-    for name, a, b in rows:
-        table.add_row(name, f"{a:.4f}", f"{b:.4f}")
-    table.add_row("levels", str(before.episodes), str(after.episodes))
+    for column in ("mean [95 % interval]", "before RL", "after RL"):
+        table.add_column(Text(column), justify="left" if column.startswith("mean") else "right")
+    old, new = cells(before), cells(after)
+    for name, cell in new.items():
+        table.add_row(name, Text(old.get(name, "")), Text(cell))
+    table.add_row("episodes", str(before.episodes), str(after.episodes))
     console.print(table)
-    for text in after.transcripts:
-        console.print("   " + text.replace("\n", "\n   "), markup=False, highlight=False)
+    print_samples(console, after)
+
+
+def show_one(console: Console, title: str, evaluation: "Evaluation") -> None:
+    """Print an evaluation: each quantity with its interval, and the range of its means by seed and by fold."""
+    groups = {"by seed": evaluation.by_seed, "by fold": evaluation.by_fold}
+    groups = {name: group for name, group in groups.items() if group}
+    table = Table(title=f"{title}, {evaluation.episodes} episodes")
+    for column in ("", "mean [95 % interval]", *groups):
+        table.add_column(Text(column), justify="right" if column else "left", no_wrap=column not in groups)
+    for name, cell in cells(evaluation).items():
+        parts = (f"{min(group[name]):.3f} to {max(group[name]):.3f}" for group in groups.values())
+        table.add_row(name, Text(cell), *parts)
+    console.print(table)
+    print_samples(console, evaluation)
 
 
 def draw_curve(path: Path, history: dict[str, Any], metric: str) -> None:

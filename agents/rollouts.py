@@ -20,10 +20,11 @@ from torch import Tensor
 
 from agents.buffers import SequenceRolloutBuffer
 from agents.reading import Reader
+from agents.reference import Regularized
 from llm_envs.adapters.sb3 import TensorVecEnv
 
 
-class OnDeviceRollouts:
+class OnDeviceRollouts(Regularized):
     """Mixin, first in the bases of an SB3 on-policy algorithm; see the module.
 
     With an environment that is not a bare `TensorVecEnv` it warns once and runs SB3's own loop.
@@ -66,6 +67,7 @@ class OnDeviceRollouts:
         policy, device = self.policy, self.device  # type: ignore[attr-defined]
         policy.set_training_mode(False)
         truncates = env.batch.world.max_steps > 0
+        self._begin_rollout(env)
         signals = SignalTotals(env)
         read = self._new_reader(env.num_envs)
         obs = _on(device, env.batch.tensors.obs)
@@ -92,15 +94,29 @@ class OnDeviceRollouts:
             callback.update_locals({**locals(), **told, "infos": [{}] * env.num_envs, "n_steps": t + 1})
             if not callback.on_step():
                 return False
-        self._record_episodes(rollout_buffer)  # before the bootstrap, which is no part of an episode's return
+            if self._rollout_is_complete(rollout_buffer, t, done):
+                break
+        self._record_episodes(rollout_buffer)  # before bootstrap and KL, which are no part of an episode's return
         with torch.no_grad():
-            self._bootstrap_truncated(rollout_buffer)
-            rollout_buffer.finish(policy.value(read(obs)).flatten())
+            self._punish(rollout_buffer)
+            self._finish_rollout(rollout_buffer, lambda: policy.value(read(obs)).flatten())
         for name, mean in signals.means().items():
             self.logger.record(f"signals/{name}", mean)  # type: ignore[attr-defined]
         callback.update_locals(locals())
         callback.on_rollout_end()
         return True
+
+    def _begin_rollout(self, env: TensorVecEnv) -> None:
+        """Prepare the environment; rows go on where they are."""
+
+    def _rollout_is_complete(self, buffer: SequenceRolloutBuffer, t: int, done: Tensor) -> bool:
+        """Say whether to stop after step `t`, before `n_steps`."""
+        return False
+
+    def _finish_rollout(self, buffer: SequenceRolloutBuffer, last_values: Callable[[], Tensor]) -> None:
+        """Compute advantages and returns; `last_values()` are those after the last step, (N,)."""
+        self._bootstrap_truncated(buffer)
+        buffer.finish(last_values())
 
     def _new_reader(self, rows: int) -> Callable[[dict[str, Tensor]], Tensor]:
         """Return what turns observations into features; what an older policy has read is forgotten."""

@@ -39,6 +39,8 @@ class TRPO(OnDeviceRollouts, StockTRPO):
         super()._setup_model()
         dropout = [m.p for m in self.policy.modules() if isinstance(m, nn.Dropout)]
         dropout += [getattr(getattr(self.policy.trunk, "config", None), "dropout", 0.0)]
+        if self.kl is not None and self.kl.place == "loss":
+            raise ValueError("place is 'loss'; TRPO's loss has no such term: use kl={'place': 'reward', ...}")
         if max(dropout) > 0:
             raise ValueError(f"dropout is {max(dropout)}; TRPO's line search compares two passes and needs 0")
 
@@ -92,10 +94,10 @@ class TRPO(OnDeviceRollouts, StockTRPO):
         if flat is None:
             return type(self.policy).predict_values(self.policy, obs)
         if self._frozen_features is None:
-            buffer = self.rollout_buffer
+            buffer: Any = self.rollout_buffer
             every = torch.arange(buffer.buffer_size * buffer.n_envs, device=self.device)
             with torch.no_grad():
-                self._frozen_features = self.policy.features(buffer.samples(every, buffer.runs()).observations)  # type: ignore[attr-defined]
+                self._frozen_features = self.policy.features(buffer.samples(every, buffer.runs()).observations)
         return self.policy.value_net(self._frozen_features[flat])
 
 
@@ -123,7 +125,9 @@ class _Actor:
         def outputs(values: dict[str, Tensor]) -> Tensor:
             # tie_weights=False: with it functional_call leaves plain tensors in the place of parameters that have two
             # names, as those of SB3's features extractors have, and what the line search then moves trains no more.
-            return functional_call(_Outputs(policy), {f"policy.{k}": v for k, v in values.items()}, (self.obs,), tie_weights=False)
+            return functional_call(
+                _Outputs(policy), {f"policy.{k}": v for k, v in values.items()}, (self.obs,), tie_weights=False
+            )
 
         with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no forward-mode derivative
             _, moved = jvp(outputs, (held,), (tangents,))

@@ -203,6 +203,11 @@ class BatchEnv(Showing):
         self._run(self._start_rows, self._start_arguments)
         self._started = True
 
+    def align_groups(self) -> None:
+        """Let the next `restart` give the rows of a group the same level, though some have played more episodes."""
+        episode = self._states.tensors["episode"].view(-1, self.group_size)
+        episode.copy_(episode.amax(dim=1, keepdim=True).expand_as(episode))
+
     def advance(self, actions: Any) -> None:
         """`step` without its views: read `arrays` or `tensors` after it."""
         if not self._started:

@@ -1,0 +1,96 @@
+"""Rollouts of whole episodes, for estimators that need an episode's whole return: REINFORCE, RLOO, GRPO.
+
+Every row begins a new episode; the rollout ends when each has ended one. What a row does after its end does not count.
+With the environment's `group_size` the rows of a group get the same level.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from agents.buffers import SequenceRolloutBuffer
+from agents.estimators import returns_to_go, token_weights
+from agents.rollouts import OnDeviceRollouts
+from llm_envs.adapters.sb3 import TensorVecEnv
+from llm_envs.world import check_choice
+
+
+class WholeEpisodes(OnDeviceRollouts):
+    """Mixin, first in the bases of an SB3 on-policy algorithm; a subclass says what an episode's advantage is.
+
+    `n_steps` is the most that an episode may take; 0, the default, for the world's time limit, or its window. An
+    episode that is longer counts as it stands then. Every row ends one episode a rollout, so `n_envs` is the number of
+    episodes an update.
+    """
+
+    weighting = "episode"  # of tokens, see agents.estimators.token_weights
+
+    def _setup_model(self) -> None:
+        if self.env is not None:  # type: ignore[attr-defined]
+            if not isinstance(self.env, TensorVecEnv):  # type: ignore[attr-defined]
+                raise TypeError(f"{type(self).__name__} needs a bare TensorVecEnv, not {type(self.env).__name__}")  # type: ignore[attr-defined]
+            if not self.n_steps:  # type: ignore[has-type]
+                self.n_steps = episode_limit(self.env)  # type: ignore[attr-defined]
+        super()._setup_model()
+
+    @property
+    def group_size(self) -> int:
+        """Rows that share a level."""
+        return self.env.batch.group_size  # type: ignore[attr-defined]
+
+    def _begin_rollout(self, env: TensorVecEnv) -> None:
+        env.batch.align_groups()
+        env.reset_tensor()
+        buffer: Any = self.rollout_buffer  # type: ignore[attr-defined]
+        self._ended = torch.zeros(env.num_envs, dtype=torch.bool, device=self.device)  # type: ignore[attr-defined]
+        if buffer.tensors:
+            buffer.tensors["unused"].fill_(True)
+
+    def _rollout_is_complete(self, buffer: SequenceRolloutBuffer, t: int, done: Tensor) -> bool:
+        buffer.tensors["unused"][t] = self._ended
+        self._ended |= done.to(self._ended.device)
+        if t == buffer.buffer_size - 1:
+            return True
+        # On a GPU to ask is to wait for it; an idle step costs less than a wait at each.
+        return (self._ended.device.type == "cpu" or t % 8 == 7) and bool(self._ended.all())
+
+    def _finish_rollout(self, buffer: SequenceRolloutBuffer, last_values: Callable[[], Tensor]) -> None:
+        held = buffer.tensors
+        used = ~held["unused"]
+        rewards, dones = held["rewards"] * used, held["dones"] & used
+        lengths = used.sum(dim=0)
+        held["returns"].copy_(returns_to_go(rewards, dones, buffer.gamma))
+        advantages = self._advantages(held["returns"], held["values"], used, lengths)
+        held["advantages"].copy_(advantages * token_weights(lengths, self.weighting) * used)
+
+    def _advantages(self, returns: Tensor, values: Tensor, used: Tensor, lengths: Tensor) -> Tensor:
+        """Return advantages (T, N).
+
+        Args:
+            returns: (T, N), discounted rewards from each step to its episode's end; `returns[0]` are the episodes'.
+            values: (T, N), the critic's.
+            used: (T, N) bool, which steps count.
+            lengths: (N,), steps that count in each row.
+        """
+        raise NotImplementedError
+
+
+def episode_limit(env: TensorVecEnv) -> int:
+    """Return the most steps an episode can take; ValueError for a world without a limit of its own."""
+    if env.batch.world.max_steps:
+        return env.batch.world.max_steps
+    space = env.observation_space
+    if "tokens" in getattr(space, "spaces", {}):
+        return space["tokens"].shape[0]  # type: ignore[index]
+    raise ValueError("the world has no time limit; give n_steps, the most steps that an episode may take")
+
+
+def normalized(advantages: Tensor, used: Tensor, how: str) -> Tensor:
+    """Return advantages (T, N) as they are ("none"), or less their mean, divided by their deviation ("batch")."""
+    check_choice("normalize", how, ("none", "batch"))
+    if how == "none":
+        return advantages
+    chosen = advantages[used]
+    return (advantages - chosen.mean()) / (chosen.std() + 1e-8)

@@ -1,0 +1,190 @@
+"""Sweeps: each level of a split is played once, in a batch, by a policy, at random or by the world's own solutions."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from llm_envs import levels
+from llm_envs.batch import BatchEnv
+from llm_envs.registration import build
+from llm_envs.spaces import action_space
+from llm_envs.world import World, check_range
+
+Act = Callable[[dict[str, Tensor]], Tensor]  # observations (N, ...) -> actions (N, ...)
+Score = Callable[[dict[str, Tensor], Tensor], Tensor]  # observations, actions -> log-probabilities (N,)
+
+SETTINGS = ("weights", "rewards", "threads", "check_actions")  # of the batch; all other keywords are the world's
+
+
+# ---------------------------------------------------------------------- who acts, who scores
+
+
+def on_device(obs: dict[str, Tensor], device: Any) -> dict[str, Tensor]:
+    """Return observations on a device."""
+    return {name: value.to(device) for name, value in obs.items()}
+
+
+def policy_actions(policy: Any, deterministic: bool) -> Act:
+    """Return a function that acts by an SB3 policy."""
+    policy.set_training_mode(False)
+
+    def act(obs: dict[str, Tensor]) -> Tensor:
+        with torch.no_grad():
+            return policy._predict(on_device(obs, policy.device), deterministic)
+
+    return act
+
+
+def policy_log_probs(policy: Any) -> Score:
+    """Return a function that gives the log-probabilities (N,) of actions under an SB3 policy."""
+    policy.set_training_mode(False)
+
+    def score(obs: dict[str, Tensor], actions: Tensor) -> Tensor:
+        with torch.no_grad():
+            return policy.evaluate_actions(on_device(obs, policy.device), actions.to(policy.device))[1]
+
+    return score
+
+
+def random_actions(batch: BatchEnv, seed: int) -> Act:
+    """Return a function that draws uniformly among the legal actions, or from the box."""
+    generator, world = torch.Generator().manual_seed(seed), batch.world
+
+    def act(obs: dict[str, Tensor]) -> Tensor:
+        if not isinstance(world.actions, int):
+            low, high = world.actions.low, world.actions.high
+            return low + (high - low) * torch.rand(batch.num_envs, *world.actions.shape, generator=generator)
+        legal = torch.ones(batch.num_envs, world.actions)
+        if "action_mask" in obs:
+            legal = obs["action_mask"].float().cpu()
+        return torch.multinomial(legal, 1, generator=generator).flatten()
+
+    return act
+
+
+def as_policy(model: Any) -> Any:
+    """Return the policy of an SB3 model, a policy as it is, and None for anything else."""
+    policy = getattr(model, "policy", model)
+    return policy if hasattr(policy, "_predict") else None
+
+
+def check_fit(policy: Any, world: World, world_id: str) -> None:
+    """Raise ValueError unless a policy reads what the world shows, and acts as it takes actions."""
+    reads, shows = sorted(getattr(policy.observation_space, "spaces", ())), sorted(world.bounds)
+    if reads != shows or policy.action_space != action_space(world):
+        raise ValueError(
+            f"the policy reads {reads} and acts in {policy.action_space}; {world_id} in this configuration shows "
+            f"{shows} and takes {action_space(world)}"
+        )
+
+
+# ---------------------------------------------------------------------- playing
+
+
+@dataclass(frozen=True)
+class Played:
+    """One episode of each of L levels, in the pool's order."""
+
+    returns: np.ndarray  # (L,)
+    lengths: np.ndarray  # (L,)
+    terminated: np.ndarray  # (L,) 0 or 1
+    losses: np.ndarray  # (L,) nats; 0 without a score
+    signals: dict[str, np.ndarray]  # (L,) totals
+    actions: list[np.ndarray]  # L arrays (length, ...)
+    transcripts: list[str]
+
+
+def sweep_batch(world_id: str, split: str, rows: int, max_levels: int, device: str, config: dict[str, Any]) -> BatchEnv:
+    """Return a batch of at most `rows` rows whose levels are the split's, or its first `max_levels`."""
+    check_range("levels_at_once", rows, 1, 2**31 - 1)
+    check_range("max_levels", max_levels, 0, 2**31 - 1)
+    settings = {name: config[name] for name in SETTINGS if name in config}
+    world = build(world_id, {name: value for name, value in config.items() if name not in SETTINGS})
+    chosen = levels.select(world, split)[: max_levels or None]
+    world = replace(world, levels=chosen)
+    return BatchEnv(world, min(rows, len(chosen)), split="all", order="sweep", device=device, **settings)
+
+
+def play(
+    batch: BatchEnv,
+    act: Callable[[dict[str, Tensor], np.ndarray, np.ndarray], Tensor],
+    score: Score | None = None,
+    transcripts: int = 0,
+    seed: int = 0,
+) -> Played:
+    """Play each level of a sweeping batch once.
+
+    Args:
+        batch: in order "sweep", with at most as many rows as levels.
+        act: called with observations, the rows' levels (N,) and their steps so far (N,); levels from `num_levels` on
+            are of rows that have no more to do.
+        score: whose log-probabilities of the actions are summed, negative, as `losses`.
+        transcripts: how many final observations to keep as text.
+        seed: of what is random in the world; the levels are the same for all.
+    """
+    count, rows = batch.num_levels, batch.num_envs
+    obs = batch.reset(seed=seed * count)  # row i begins at level (seed + i) modulo count
+    names, level = list(batch.tensors.signals), np.arange(rows)
+    sums, found = np.zeros((rows, 4 + len(names))), np.zeros((count, 4 + len(names)))
+    last, log = np.zeros(count, np.int64), []
+    texts: list[str] = []
+    while (level < count).any():
+        actions = torch.as_tensor(act(obs, level, sums[:, 1].astype(np.int64)))
+        if score is not None:
+            sums[:, 3] -= score(obs, actions).double().cpu().numpy()
+        log.append(actions.cpu().numpy().copy())
+        step = batch.step(actions.to(batch.device))
+        reward, terminated, truncated, *signals = (
+            value.cpu().numpy() for value in (*step[1:4], *(step.signals[name] for name in names))
+        )
+        sums[:, 0] += reward
+        sums[:, 1] += 1
+        sums[:, 2] = terminated
+        for k, value in enumerate(signals, start=4):
+            sums[:, k] += np.nan_to_num(value)
+        ended = terminated | truncated
+        counted = np.flatnonzero(ended & (level < count))
+        found[level[counted]] = sums[counted]
+        last[level[counted]] = len(log)
+        shown = counted[: max(transcripts - len(texts), 0)]
+        if len(shown):
+            texts += batch.decode({name: value[shown] for name, value in step.final_obs.items()})
+        level[ended] += rows
+        sums[ended] = 0
+        obs = step.obs
+    returns, lengths, ends, losses, *totals = found.T
+    said = np.stack(log)
+    per_level = [said[end - int(n) : end, k % rows] for k, (end, n) in enumerate(zip(last, lengths, strict=True))]
+    return Played(returns, lengths, ends, losses, dict(zip(names, totals, strict=True)), per_level, texts)
+
+
+def solutions(batch: BatchEnv) -> list[np.ndarray]:
+    """Return the world's own solution of every level.
+
+    Raises:
+        ValueError: a level has none.
+    """
+    world, params, found = batch.world, batch.row(0)[2], []
+    pool = world.levels.view(np.recarray)
+    for k in range(len(pool)):
+        try:
+            found.append(np.array(world.solution(pool[k], params)))  # type: ignore[misc]
+        except ValueError as error:
+            raise ValueError(f"level {k} has no solution ({error}); pass oracle=False to go without") from error
+    return found
+
+
+def play_solutions(batch: BatchEnv, plans: list[np.ndarray], score: Score | None = None, seed: int = 0) -> Played:
+    """Play every level by its plan, through the environment; the last action is repeated until the end."""
+    size = np.array([len(plan) for plan in plans])
+    padded = np.stack([plan[np.minimum(np.arange(size.max()), len(plan) - 1)] for plan in plans])
+
+    def act(obs: dict[str, Tensor], level: np.ndarray, t: np.ndarray) -> Tensor:
+        plan = level % len(plans)
+        return torch.as_tensor(padded[plan, np.minimum(t, size[plan] - 1)])
+
+    return play(batch, act, score, seed=seed)
