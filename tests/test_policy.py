@@ -37,12 +37,12 @@ def test_a_position_sees_no_later_token(positions):
 
 def test_rotary_attention_depends_on_distance_alone():
     """The same two tokens, moved along together, attend to each other equally: RoFormer's equation 16."""
-    from agents.backbones.transformer import rotary_angles, rotate
+    from agents.backbones.transformer import rotary_turns, rotate
 
     torch.manual_seed(0)
     q, k = torch.randn(8), torch.randn(8)
-    angles = rotary_angles(32, 8)[None]
-    turned = [rotate(x.expand(1, 32, 8), angles.cos(), angles.sin())[0] for x in (q, k)]
+    cos, sin = rotary_turns(32, 8)
+    turned = [rotate(x.expand(32, 1, 1, 8), cos, sin)[:, 0, 0] for x in (q, k)]
     scores = turned[0] @ turned[1].T
     assert torch.allclose(scores[10, 4], scores[26, 20], atol=1e-5)
     assert not torch.allclose(scores[10, 4], scores[10, 5], atol=1e-3)

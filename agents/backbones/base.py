@@ -59,6 +59,8 @@ class Backbone(nn.Module):
     vocab_size: int
     window: int
     rewinds = True  # a row's cache, right up to p, may be read on from any earlier position as well
+    cache_row_dim = 1  # which dimension of a cache's tensors are the rows
+    tokenizer: Any = None  # where the network brought one
 
     def embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
         """Return what the network reads, (P, D), for tokens (P,) int64 at `positions` (P,)."""

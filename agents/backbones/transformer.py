@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from agents.backbones.base import Backbone, Layout
 
-Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]  # layer, queries, keys, values (P, H, E) -> (P, H, E)
+Attend = Callable[[int, Tensor], Tensor]  # layer; queries, keys and values (P, 3, H, E) -> what is heard, (P, H, E)
 
 
 @dataclass(frozen=True)
@@ -41,16 +41,22 @@ class TransformerConfig:
             raise ValueError(f"rotary positions need an even width per head, not {self.width // self.heads}")
 
 
-def rotary_angles(length: int, width: int) -> Tensor:
-    """Return the angles (length, width / 2) by which position t turns the pairs of a head's features."""
+def rotary_turns(length: int, width: int) -> tuple[Tensor, Tensor]:
+    """Return cosines and sines (length, 3, 1, E) of the angles by which position t turns a head's features.
+
+    Queries and keys turn by t / 10,000^(2j/E), values by nothing, so that all three turn in one operation. The first
+    half of the sines is negative, as `rotate` wants it.
+    """
     frequencies = 10_000.0 ** -(torch.arange(0, width, 2) / width)
-    return torch.outer(torch.arange(length), frequencies)
+    angles = torch.outer(torch.arange(length), frequencies).repeat(1, 2)  # (T, E)
+    angles = torch.stack((angles, angles, torch.zeros_like(angles)), dim=1)[:, :, None]
+    signs = torch.where(torch.arange(width) < width // 2, -1.0, 1.0)
+    return angles.cos(), angles.sin() * signs
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn the pairs (x_j, x_{j + E/2}) of x (P, ..., E) by angles given as cosines and sines, (P, ..., E/2)."""
-    a, b = x.chunk(2, dim=-1)
-    return torch.cat((a * cos - b * sin, a * sin + b * cos), dim=-1)
+    """Turn the pairs (x_j, x_{j + E/2}) of x (..., E) by angles given as in `rotary_turns`."""
+    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)
 
 
 class Block(nn.Module):
@@ -68,10 +74,9 @@ class Block(nn.Module):
     def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None, attend: Attend, layer: int) -> Tensor:
         """Return (P, D) from packed tokens x (P, D)."""
         qkv = self.attention_in(self.attention_norm(x)).view(len(x), 3, self.heads, -1)
-        q, k, v = qkv.unbind(1)  # (P, H, E) each
         if rotation is not None:
-            q, k = rotate(qkv[:, :2], *rotation).unbind(1)
-        heard = attend(layer, q, k, v).reshape(x.shape)
+            qkv = rotate(qkv, *rotation)
+        heard = attend(layer, qkv).reshape(x.shape)
         x = x + self._dropped(self.attention_out(heard))
         return x + self._dropped(self.mlp_out(F.gelu(self.mlp_in(self.mlp_norm(x)))))
 
@@ -95,11 +100,11 @@ class Transformer(Backbone):
         self.positions = nn.Embedding(window, config.width) if config.positions == "learned" else None
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.RMSNorm(config.width)
-        angles = rotary_angles(window, config.width // config.heads)
+        cos, sin = rotary_turns(window, config.width // config.heads)
         self.cos: Tensor
         self.sin: Tensor
-        self.register_buffer("cos", angles.cos(), persistent=False)
-        self.register_buffer("sin", angles.sin(), persistent=False)
+        self.register_buffer("cos", cos, persistent=False)
+        self.register_buffer("sin", sin, persistent=False)
         self.init_weights()
 
     def init_weights(self) -> None:
@@ -128,8 +133,7 @@ class Transformer(Backbone):
 
     def score(self, x: Tensor, layout: Layout) -> Tensor:
         """Return features (P, D) of whole texts x (P, D), by fused causal attention."""
-
-        return self._through(x, layout.positions, lambda layer, q, k, v: self._whole_attention(layout, q, k, v))
+        return self._through(x, layout.positions, lambda layer, qkv: self._whole_attention(layout, qkv))
 
     def new_cache(self, rows: int) -> Tensor:
         """Return an empty cache of N = `rows` rows."""
@@ -141,11 +145,15 @@ class Transformer(Backbone):
         where = into[layout.rows] * self.window + layout.positions
         attend_rows = self._rows_attention(layout, cache, into)
 
-        def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            self._write(cache[layer], where, k, v)
-            return attend_rows(layer, q, k, v)
+        def attend(layer: int, qkv: Tensor) -> Tensor:
+            self._write(cache[layer], where, qkv)
+            return attend_rows(layer, qkv)
 
         return self._through(x, layout.positions, attend)
+
+    def decode_now(self, x: Tensor, positions: Tensor, cache: Tensor, bound: int) -> Tensor:
+        """Read one more token of every row; see `Backbone.decode`."""
+        return self.decode(x, positions, cache, bound)
 
     def decode(
         self,
@@ -165,10 +173,10 @@ class Transformer(Backbone):
             where = torch.cat((where, into[layout.rows] * self.window + layout.positions))
             x, positions = torch.cat((x, late_x)), torch.cat((positions, layout.positions))
 
-        def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            self._write(cache[layer], where, k, v)
-            now = self._last_attention(cache[layer], q[:rows], bound, seen)
-            return now if attend_late is None else torch.cat((now, attend_late(layer, q[rows:], k[rows:], v[rows:])))
+        def attend(layer: int, qkv: Tensor) -> Tensor:
+            self._write(cache[layer], where, qkv)
+            now = self._last_attention(cache[layer], qkv[:rows, 0], bound, seen)
+            return now if attend_late is None else torch.cat((now, attend_late(layer, qkv[rows:])))
 
         return self._through(x, positions, attend)[:rows]
 
@@ -177,15 +185,15 @@ class Transformer(Backbone):
     def _through(self, x: Tensor, positions: Tensor, attend: Attend) -> Tensor:
         rotation = None
         if self.positions is None:
-            rotation = self.cos[positions][:, None, None], self.sin[positions][:, None, None]
+            rotation = self.cos[positions], self.sin[positions]
         for layer, block in enumerate(self.blocks):
             x = block(x, rotation, attend, layer)
         return self.norm(x)
 
     @staticmethod
-    def _write(cache: Tensor, where: Tensor, k: Tensor, v: Tensor) -> None:
-        """Put keys and values (P, H, E) into one layer's cache at flat places `where` (P,) = row * T + position."""
-        cache.flatten(0, 1).index_copy_(0, where, torch.stack((k, v), dim=1).to(cache.dtype))
+    def _write(cache: Tensor, where: Tensor, qkv: Tensor) -> None:
+        """Put keys and values of (P, 3, H, E) into one layer's cache at flat places `where` (P,) = row * T + position."""
+        cache.flatten(0, 1).index_copy_(0, where, qkv[:, 1:].to(cache.dtype))
 
     @staticmethod
     def _seen(positions: Tensor, bound: int) -> Tensor:
@@ -202,22 +210,22 @@ class Transformer(Backbone):
         return heard.squeeze(2).to(q.dtype)
 
     @staticmethod
-    def _whole_attention(layout: Layout, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Attend among the tokens of whole texts, packed (P, H, E)."""
-        q, k, v = (layout.spread(part).transpose(1, 2) for part in (q, k, v))  # (S, H, L, E)
+    def _whole_attention(layout: Layout, qkv: Tensor) -> Tensor:
+        """Attend among the tokens of whole texts, packed (P, 3, H, E)."""
+        q, k, v = layout.spread(qkv).permute(2, 0, 3, 1, 4)  # (S, H, L, E) each
         return layout.pick(F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2))
 
     def _rows_attention(self, layout: Layout, cache: Tensor, into: Tensor) -> Attend:
         """Return attention from packed queries to the cache's rows `into`, up to each query's position."""
         if layout.starts is None:
-            return lambda layer, q, k, v: self._whole_attention(layout, q, k, v)
+            return lambda layer, qkv: self._whole_attention(layout, qkv)
         columns = layout.starts[:, None] + torch.arange(layout.shape[1], device=into.device)  # (S, L) positions
         seen = self._seen(columns, layout.reach)[:, None]
 
-        def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        def attend(layer: int, qkv: Tensor) -> Tensor:
             k, v = cache[layer][into, : layout.reach].unbind(2)  # (S, reach, H, E)
-            q = layout.spread(q).transpose(1, 2).to(k.dtype)
+            q = layout.spread(qkv[:, 0]).transpose(1, 2).to(k.dtype)
             heard = F.scaled_dot_product_attention(q, k.transpose(1, 2), v.transpose(1, 2), attn_mask=seen)
-            return layout.pick(heard.transpose(1, 2)).to(v.dtype)
+            return layout.pick(heard.transpose(1, 2)).to(qkv.dtype)
 
         return attend

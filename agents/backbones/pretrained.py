@@ -1,0 +1,219 @@
+"""The transformer in Hugging Face's format: config.json, model.safetensors and the tokenizer's files.
+
+With rotary positions it is exactly the architecture that `transformers` calls Arcee: pre-norm blocks with RMS norms, no
+biases, an MLP without a gate. So `AutoModelForCausalLM` opens the folder anywhere. For learned positions there is no
+such architecture; importing this module registers one with `transformers`: Arcee without rotation.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+
+from agents.backbones.base import Backbone
+from agents.backbones.huggingface import HuggingFace, load_tokenizer
+from agents.backbones.transformer import Transformer, TransformerConfig
+from llm_envs.vocabulary import SPECIAL
+
+try:
+    from transformers import (
+        ArceeConfig,
+        ArceeForCausalLM,
+        ArceeModel,
+        AutoConfig,
+        AutoModelForCausalLM,
+        PreTrainedTokenizerFast,
+    )
+except ImportError as error:
+    raise ImportError(
+        "Hugging Face's format needs transformers; install it with: pip install 'llm-envs[hf]'"
+    ) from error
+
+
+class LearnedPositionsConfig(ArceeConfig):
+    """Sizes, as Arcee names them."""
+
+    model_type = "llm_envs_transformer"
+
+
+class NoRotation(nn.Module):
+    """In the place of rotary angles: all are 0."""
+
+    def forward(self, x: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Return cosines and sines, (1, 1, 1) each."""
+        return x.new_ones(1, 1, 1), x.new_zeros(1, 1, 1)
+
+
+class LearnedPositionsModel(ArceeModel):
+    """Arcee's layers on tokens' plus positions' embeddings."""
+
+    config_class = LearnedPositionsConfig
+
+    def __init__(self, config: LearnedPositionsConfig) -> None:
+        super().__init__(config)
+        self.embed_positions = nn.Embedding(config.max_position_embeddings, config.hidden_size)
+        self.rotary_emb = NoRotation()  # type: ignore[assignment]
+        self.post_init()
+
+    def forward(  # type: ignore[override]
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        past_key_values: Any = None,
+        inputs_embeds: Tensor | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Return the last hidden states, as all of `transformers`' base models do."""
+        x = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
+        if position_ids is None:
+            seen = 0 if past_key_values is None else past_key_values.get_seq_length()
+            position_ids = (torch.arange(x.shape[1], device=x.device) + seen)[None]
+        return super().forward(
+            inputs_embeds=x + self.embed_positions(position_ids),
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            **kwargs,
+        )
+
+
+class LearnedPositionsForCausalLM(ArceeForCausalLM):
+    """The base model and the output layer."""
+
+    config_class = LearnedPositionsConfig
+
+    def __init__(self, config: LearnedPositionsConfig) -> None:
+        super().__init__(config)
+        self.model = LearnedPositionsModel(config)
+        self.post_init()
+
+
+AutoConfig.register(LearnedPositionsConfig.model_type, LearnedPositionsConfig, exist_ok=True)
+AutoModelForCausalLM.register(LearnedPositionsConfig, LearnedPositionsForCausalLM, exist_ok=True)
+
+
+def save_pretrained(trunk: Backbone, folder: str | Path, tokenizer: Any = None) -> None:
+    """Write a `Transformer`, or a `HuggingFace` model as it now is, into `folder`.
+
+    Args:
+        trunk: the backbone; adapters of low rank are added to the weights.
+        folder: made if it is not there.
+        tokenizer: of `tokenizers` or `transformers`; None: the backbone's own, if it has one.
+
+    Raises:
+        ValueError: another backbone, which has no such format.
+    """
+    tokenizer = tokenizer or getattr(trunk, "tokenizer", None)
+    if isinstance(tokenizer, Tokenizer):
+        special = {
+            key: name
+            for key, name in zip(("pad_token", "eos_token"), SPECIAL, strict=True)
+            if tokenizer.token_to_id(name) is not None
+        }
+        tokenizer = PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special)
+    if isinstance(trunk, HuggingFace):
+        model = trunk.model
+    elif isinstance(trunk, Transformer):
+        model = _as_arcee(trunk)
+        if tokenizer is not None:
+            model.generation_config.eos_token_id = tokenizer.eos_token_id
+            model.generation_config.pad_token_id = tokenizer.pad_token_id
+    else:
+        raise ValueError(f"there is no Hugging Face format for a {type(trunk).__name__}, only for a Transformer")
+    model.save_pretrained(folder)
+    if tokenizer is not None:
+        tokenizer.save_pretrained(folder)
+
+
+def from_pretrained(folder: str | Path) -> Transformer:
+    """Return the transformer that `save_pretrained` wrote, float32, with its tokenizer, or None, as `.tokenizer`.
+
+    Raises:
+        ValueError: no model, or one that our transformer cannot represent; the `HuggingFace` backbone reads any.
+    """
+    if not (Path(folder) / "config.json").is_file():
+        raise ValueError(f"{folder} has no config.json; it must be a folder that save_pretrained wrote")
+    found = AutoConfig.from_pretrained(folder, local_files_only=True)
+    if not isinstance(found, ArceeConfig):
+        raise ValueError(f"{folder} holds a {found.model_type} model; load it as a HuggingFace backbone")
+    config = TransformerConfig(
+        width=found.hidden_size,
+        layers=found.num_hidden_layers,
+        heads=found.num_attention_heads,
+        positions="learned" if isinstance(found, LearnedPositionsConfig) else "rotary",
+        expansion=max(1, found.intermediate_size // found.hidden_size),
+    )
+    trunk = Transformer(found.vocab_size, found.max_position_embeddings, config)
+    expected = _arcee_config(trunk)
+    for name in FACTS:
+        if getattr(found, name) != getattr(expected, name):
+            raise ValueError(
+                f"{folder} holds a model with {name} = {getattr(found, name)!r}, our transformer has "
+                f"{getattr(expected, name)!r}; load it as a HuggingFace backbone"
+            )
+    model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+    weights = model.state_dict()
+    with torch.no_grad():
+        for name, weight in _weights(trunk):
+            weight.copy_(weights[name])
+    trunk.tokenizer = load_tokenizer(folder)
+    return trunk
+
+
+# ---------------------------------------------------------------------- parts
+
+FACTS = (
+    *("intermediate_size", "num_key_value_heads", "head_dim", "hidden_act", "rms_norm_eps", "rope_parameters"),
+    *("attention_bias", "mlp_bias", "tie_word_embeddings"),
+)
+
+
+def _arcee_config(trunk: Transformer) -> ArceeConfig:
+    kind = LearnedPositionsConfig if trunk.config.positions == "learned" else ArceeConfig
+    return kind(
+        vocab_size=trunk.vocab_size,
+        hidden_size=trunk.width,
+        intermediate_size=trunk.width * trunk.config.expansion,
+        num_hidden_layers=trunk.config.layers,
+        num_attention_heads=trunk.config.heads,
+        hidden_act="gelu",
+        max_position_embeddings=trunk.window,
+        rms_norm_eps=torch.finfo(torch.float32).eps,  # what PyTorch's RMSNorm takes for float32
+        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=None,
+    )
+
+
+def _as_arcee(trunk: Transformer) -> ArceeForCausalLM:
+    model = AutoModelForCausalLM.from_config(_arcee_config(trunk))
+    weights = model.state_dict()  # its tensors are the model's own
+    for name, weight in _weights(trunk):
+        weights[name].copy_(weight.detach())
+    return model.to(trunk.embedding.weight.dtype)
+
+
+def _weights(trunk: Transformer) -> Iterator[tuple[str, Tensor]]:
+    """Yield the transformer's weights, or views of them, by the names that Arcee has for them."""
+    yield "model.embed_tokens.weight", trunk.embedding.weight
+    yield "model.norm.weight", trunk.norm.weight
+    if trunk.positions is not None:
+        yield "model.embed_positions.weight", trunk.positions.weight
+    for i, block in enumerate(trunk.blocks):
+        queries, keys, values = block.attention_in.weight.chunk(3)  # type: ignore[union-attr, operator]
+        for name, weight in (
+            ("self_attn.q_proj", queries),
+            ("self_attn.k_proj", keys),
+            ("self_attn.v_proj", values),
+            ("self_attn.o_proj", block.attention_out.weight),  # type: ignore[union-attr]
+            ("mlp.up_proj", block.mlp_in.weight),  # type: ignore[union-attr]
+            ("mlp.down_proj", block.mlp_out.weight),  # type: ignore[union-attr]
+            ("input_layernorm", block.attention_norm.weight),  # type: ignore[union-attr]
+            ("post_attention_layernorm", block.mlp_norm.weight),  # type: ignore[union-attr]
+        ):
+            yield f"model.layers.{i}.{name}.weight", weight  # type: ignore[misc]
