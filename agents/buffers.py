@@ -54,7 +54,7 @@ class SequenceRolloutBuffer(BaseBuffer):
         self.observations = {name: room(value) for name, value in obs.items()}
         self.final_observations = {name: room(value) for name, value in obs.items()} if keep_finals else {}
         scalar = torch.zeros(self.n_envs)
-        self.tensors = {name: room(scalar) for name in ("rewards", *SAMPLES[1:])} | {"actions": room(actions)}
+        self.tensors = {name: room(scalar) for name in ("rewards", *SAMPLES[1:])} | {"actions": room(actions.float() if actions.is_floating_point() else actions)}
         self.tensors |= {name: room(scalar.bool()) for name in ("dones", "timeouts", "unused")}
 
     def put(self, t: int, obs: dict[str, Tensor], **values: Tensor) -> None:
@@ -85,10 +85,10 @@ class SequenceRolloutBuffer(BaseBuffer):
             return None
         return find_runs(self.observations["length"].view(self.buffer_size, -1), self.tensors["dones"])
 
-    def permutation(self) -> Tensor:
-        """Return the flat indices row * T + step of all steps that count, in a random order, SB3's own draw."""
-        order = torch.as_tensor(np.random.permutation(self.buffer_size * self.n_envs), device=self.device)  # noqa: NPY002
-        return order[~self.tensors["unused"][order % self.buffer_size, order // self.buffer_size]]
+    def permutation(self, unused: Tensor) -> Tensor:
+        """Return the flat indices row * T + step of all steps but the `unused` (T, N), in SB3's own random order."""
+        order = torch.as_tensor(np.random.permutation(unused.numel()), device=self.device)  # noqa: NPY002
+        return order[~unused[order % self.buffer_size, order // self.buffer_size]]
 
     def every(self) -> Tensor:
         """Return the flat indices of all steps that count, (M,)."""
@@ -99,15 +99,19 @@ class SequenceRolloutBuffer(BaseBuffer):
 
         Token observations come as `Sequences`, in any order: each text is read once a minibatch.
         """
-        order, last = self.permutation(), self.runs()
+        last = self.runs()
+        for chosen in self.minibatches(self.permutation(self.tensors["unused"]), last, batch_size):
+            yield self.samples(chosen, last)
+
+    def minibatches(self, order: Tensor, last: Tensor | None, batch_size: int | None) -> tuple[Tensor, ...]:
+        """Cut flat indices in a random order into minibatches, rearranged by run if `order` says so."""
         if last is not None and self.order == "runs":
             order, ends = shuffled_by_run(last, order)
             sizes = balanced_cuts(ends, batch_size) if batch_size else [len(order)]
         else:
             sizes = [batch_size or len(order)] * (len(order) // (batch_size or len(order)))
             sizes += [len(order) - sum(sizes)] if sum(sizes) < len(order) else []
-        for chosen in order.split(sizes):
-            yield self.samples(chosen, last)
+        return order.split(sizes)
 
     def samples(self, flat: Tensor, last: Tensor | None) -> DictRolloutBufferSamples:
         """Return the states at flat indices (M,) as SB3's `train()` takes them; `last` from `runs`, or None."""

@@ -43,18 +43,17 @@ class WholeEpisodes(OnDeviceRollouts):
     def _begin_rollout(self, env: TensorVecEnv) -> None:
         env.batch.align_groups()
         env.reset_tensor()
-        buffer: Any = self.rollout_buffer  # type: ignore[attr-defined]
-        self._ended = torch.zeros(env.num_envs, dtype=torch.bool, device=self.device)  # type: ignore[attr-defined]
-        if buffer.tensors:
-            buffer.tensors["unused"].fill_(True)
+        self._idle = torch.zeros(env.num_envs, dtype=torch.bool, device=self.device)  # type: ignore[attr-defined]
+        self._running = None  # no episode goes on from the last rollout
 
     def _rollout_is_complete(self, buffer: SequenceRolloutBuffer, t: int, done: Tensor) -> bool:
-        buffer.tensors["unused"][t] = self._ended
-        self._ended |= done.to(self._ended.device)
-        if t == buffer.buffer_size - 1:
-            return True
+        assert self._idle is not None
+        buffer.tensors["unused"][t] = self._idle
+        buffer.tensors["unused"][t + 1 :] = True
+        self._idle = self._idle | done.to(self._idle.device)
         # On a GPU to ask is to wait for it; an idle step costs less than a wait at each.
-        return (self._ended.device.type == "cpu" or t % 8 == 7) and bool(self._ended.all())
+        asked = self._idle.device.type == "cpu" or t % 8 == 7
+        return asked and bool(self._idle.all())
 
     def _finish_rollout(self, buffer: SequenceRolloutBuffer, last_values: Callable[[], Tensor]) -> None:
         held = buffer.tensors

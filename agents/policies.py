@@ -23,6 +23,7 @@ from torch.utils.checkpoint import checkpoint
 
 from agents.adapt import add_low_rank, freeze, weight_decay_groups
 from agents.backbones import Backbone, configure
+from agents.collectives import Group
 from agents.encoders import FieldEncoder
 from agents.exploration import Sampling, shaped, support
 from agents.reading import Reader
@@ -227,10 +228,12 @@ class TransformerPolicy(ActorCriticPolicy):
         """Return actions (B, ...), values (B, 1) and log-probabilities (B,)."""
         return self.act(self.features(obs), obs, deterministic)
 
-    def act(self, features: Tensor, obs: Observations, deterministic: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+    def act(
+        self, features: Tensor, obs: Observations, deterministic: bool = False, group: Group | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Return actions (B, ...), values (B, 1) and log-probabilities (B,) at features (B, D) of observations."""
         distribution = self.distribution(features, obs)
-        actions = sample(distribution, deterministic)
+        actions = sample(distribution, deterministic, group)
         return actions.reshape(-1, *self.action_space.shape), self.value(features), distribution.log_prob(actions)  # type: ignore[misc]
 
     def evaluate_actions(self, obs: Observations, actions: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -289,8 +292,8 @@ def _fields(obs: Observations) -> dict[str, Tensor]:
     return obs.fields if isinstance(obs, Sequences) else obs if isinstance(obs, dict) else {}
 
 
-def sample(distribution: Distribution, deterministic: bool) -> Tensor:
-    """Draw actions, or take the most likely ones.
+def sample(distribution: Distribution, deterministic: bool, group: Group | None = None) -> Tensor:
+    """Draw actions, or take the most likely ones; with a `group`, what one process would draw for this rank's rows.
 
     For discrete actions the draw is bit for bit that of `Categorical.sample()` (an exponential race), without the check
     of its arguments by which `torch.multinomial` waits for the device.
@@ -299,5 +302,14 @@ def sample(distribution: Distribution, deterministic: bool) -> Tensor:
         return distribution.mode()
     if isinstance(distribution, CategoricalDistribution):
         probs = distribution.distribution.probs
-        return (probs / torch.empty_like(probs).exponential_(1)).argmax(dim=-1)
+        return (probs / _own(probs, group, Tensor.exponential_)).argmax(dim=-1)
+    if group is not None:
+        normal = distribution.distribution  # type: ignore[attr-defined]
+        return normal.loc + normal.scale * _own(normal.loc, group, Tensor.normal_)
     return distribution.sample()
+
+
+def _own(like: Tensor, group: Group | None, fill: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return random numbers of a tensor's shape: this rank's rows of those that `fill` draws for all ranks."""
+    size, rank = (1, 0) if group is None else (group.size, group.rank)
+    return fill(like.new_empty((size, *like.shape)))[rank]

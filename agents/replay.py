@@ -1,15 +1,15 @@
 """Experience replay for A2C and its kin: stored rollouts, weighted by V-trace under the policy of the moment.
 
 `train()` stays the algorithm's, which makes one optimizer step for each batch that its buffer yields: here the fresh
-rollout, then batches of stored rows. A row's T steps stay together, since V-trace and a causal network both read them in
-order. Nothing is stored that the policy could not have changed its mind about but the log-probs it acted with: values,
-bootstraps and importance weights are computed anew for each use, in one pass over the stored texts.
+rollout, then batches of stored rows. A row's steps stay together, since V-trace and a causal network both read them in
+order. Values, bootstraps and importance weights are computed anew for each use, in one pass over the stored texts; of
+the policy that acted only its log-probs are kept, and with `kl={"place": "reward"}` what it was fined.
 
 Unlike ACER (Wang et al., 2017) there is no trust region and no Q function; unlike IMPALA (Espeholt et al., 2018), which
 mixes stored and fresh rows in one batch, each batch is a step of its own.
 """
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,7 +25,7 @@ from llm_envs.adapters.sb3 import TensorVecEnv
 if TYPE_CHECKING:
     from agents.policies import TransformerPolicy
 
-STORED = ("actions", "log_probs", "dones", "timeouts")  # of a rollout's tensors; rewards beside them, as they were paid
+STORED = ("actions", "log_probs", "dones", "timeouts", "unused")  # of a rollout's tensors; and `paid`, as rewards
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Rows(NamedTuple):
 
     observations: dict[str, Tensor]  # (T + 1, n, ...): the last follows the last step
     finals: dict[str, Tensor]  # (T, n, ...): true final observations; empty in a world without a time limit
-    steps: dict[str, Tensor]  # (T, n, ...): `STORED`, and rewards without any bootstrap
+    steps: dict[str, Tensor]  # (T, n, ...): `STORED`, rewards without any bootstrap, baselines where there are some
 
 
 class Memory:
@@ -96,34 +96,54 @@ class Memory:
 
 
 class ReplayRolloutBuffer(SequenceRolloutBuffer):
-    """A rollout, and the rows of those before it; `get` yields batches of both."""
+    """A rollout, and the rows of those before it; `get` yields batches of both.
 
-    replay: Replay
+    Where an algorithm puts `baselines` (T, N) into `tensors`, they are kept and take the place of the critic's values.
+    """
+
     policy: "TransformerPolicy"
+    replay: Replay
     memory: Memory
+    bootstraps: bool = True
+    weigh: Callable[[Tensor, Tensor], Tensor]
     paid: Tensor | None = None  # (T, N), the rollout's rewards before any bootstrap
     importance: Tensor | None = None  # scalar, mean truncated importance weight of the last replayed batch
 
-    def attach(self, policy: "TransformerPolicy", replay: Replay) -> None:
-        """Take the policy that learns, and what to replay; ValueError if `capacity` holds no row of n_steps."""
+    def attach(
+        self,
+        policy: "TransformerPolicy",
+        replay: Replay,
+        bootstraps: bool = True,
+        weigh: Callable[[Tensor, Tensor], Tensor] = lambda advantages, used: advantages,
+    ) -> None:
+        """Say who learns and how; ValueError if `replay.capacity` holds no row of n_steps.
+
+        Args:
+            policy: the one that learns.
+            replay: what to keep and how to use it.
+            bootstraps: count V after a row's last step and after a time limit; False: rows hold whole episodes.
+            weigh: what training takes for a replayed batch's advantages (T, n), given which of them count, (T, n).
+        """
         if replay.capacity < self.buffer_size:
             raise ValueError(
-                f"capacity is {replay.capacity}; it must hold a row of n_steps={self.buffer_size} transitions"
+                f"capacity is {replay.capacity}; it must hold a row, n_steps={self.buffer_size} transitions"
             )
-        self.policy, self.replay, self.memory = policy, replay, Memory(replay.capacity // self.buffer_size)
+        self.policy, self.replay, self.bootstraps, self.weigh = policy, replay, bootstraps, weigh
+        self.memory = Memory(replay.capacity // self.buffer_size)
 
     def keep(self, last_obs: dict[str, Tensor]) -> None:
-        """Store the rollout, `paid` included; `last_obs` (N, ...) follows its last step."""
+        """Store the rollout with the rewards in `paid`; `last_obs` (N, ...) follows its last step."""
         assert self.paid is not None
         observations = {}
         for name, value in self.observations.items():
             last = last_obs.get(
                 name, torch.zeros_like(value[0])
-            )  # `support` is made with the action, and there is none
+            )  # `support` is drawn with an action: the last has none
             observations[name] = torch.cat((value, last[None]))
-        steps = {name: self.tensors[name] for name in STORED} | {"rewards": self.paid}
-        finals = {name: self.final_observations[name] for name in self.final_observations if name in last_obs}
-        self.memory.write(Rows(observations, finals, steps))
+        finals = {name: value for name, value in self.final_observations.items() if name in last_obs}
+        names = [*STORED, "baselines"] if "baselines" in self.tensors else STORED
+        self.memory.write(Rows(observations, finals, {**{n: self.tensors[n] for n in names}, "rewards": self.paid}))
+        self.paid = None
 
     def get(self, batch_size: int | None = None) -> Generator[DictRolloutBufferSamples, None, None]:
         """Yield the fresh rollout as ever, then the replayed batches, each under the policy as it is by then."""
@@ -135,34 +155,25 @@ class ReplayRolloutBuffer(SequenceRolloutBuffer):
 
     @torch.no_grad()
     def replayed(self, chosen: Tensor) -> DictRolloutBufferSamples:
-        """Return the rows at places `chosen` (n,) of the memory as T n states, step by step.
+        """Return what counts of the rows at places `chosen` (n,) of the memory, M states, step by step.
 
-        Advantages and returns are V-trace's under the present policy, with the buffer's gae_lambda as its lambda, values
-        its own too; log-probs are those that it acted with.
+        Advantages and returns are V-trace's under the present policy, with `gae_lambda` as its lambda, and values its
+        own; log-probs are those of the policy that acted.
         """
         rows = self.memory[chosen]
-        steps, count = rows.steps, len(rows.steps["rewards"])
-        training = self.policy.training
+        steps, rewards = rows.steps, rows.steps["rewards"]
+        used, replay = ~steps["unused"], self.replay
+        behaviour, training = steps["log_probs"] * used, self.policy.training
         self.policy.set_training_mode(False)  # as it acted: dropout would pass for a change of policy
-        features = self.policy.features(self._states(rows, count + 1))
-        acted = self._states(rows, count)
-        values = self.value(features).view(count + 1, -1)
-        actions = steps["actions"].flatten(0, 1)
-        distribution = self.policy.distribution(features[: len(actions)], acted)
-        log_probs = distribution.log_prob(actions).view(count, -1)
-        rewards = steps["rewards"]
-        where = steps["timeouts"].nonzero(as_tuple=True)
-        if len(where[0]):
-            finals = {name: value[where] for name, value in rows.finals.items()}
-            rewards[where] += self.gamma * self.value(self.policy.features(finals)).to(rewards.dtype)
+        values, log_probs = self._judge(rows, used)
+        if self.bootstraps:
+            self._bootstrap_timeouts(rows)
         self.policy.set_training_mode(training)
-        values, log_probs = values.to(rewards.dtype), log_probs.to(rewards.dtype)
-        replay, behaviour = self.replay, steps["log_probs"]
         returns, advantages = vtrace(
             behaviour,
             log_probs,
             rewards,
-            values[:-1],
+            steps.get("baselines", values[:-1]),
             values[-1],
             steps["dones"],
             self.gamma,
@@ -170,24 +181,39 @@ class ReplayRolloutBuffer(SequenceRolloutBuffer):
             replay.c_bar,
             self.gae_lambda,
         )
-        self.importance = (log_probs - behaviour).exp().clamp(max=replay.rho_bar).mean()
-        judged = (value.flatten() for value in (values[:-1], behaviour, advantages, returns))
-        return DictRolloutBufferSamples(acted, actions, *judged)  # type: ignore[arg-type]
+        self.importance = (log_probs - behaviour).exp().clamp(max=replay.rho_bar)[used].mean()
+        told = (values[:-1], behaviour, self.weigh(advantages, used), returns)
+        states: Any = self._states(rows, *used.nonzero(as_tuple=True))
+        return DictRolloutBufferSamples(states, steps["actions"][used], *(value[used] for value in told))
 
-    def value(self, features: Tensor) -> Tensor:
-        """Return the values (B,) that V-trace takes, at features (B, D); an algorithm with another baseline overrides it."""
-        return self.policy.value(features).flatten()
+    def _judge(self, rows: Rows, used: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the present policy's values (T + 1, n) and log-probs (T, n), 0 where not `used` (T, n)."""
+        policy, like = self.policy, rows.steps["rewards"]
+        read = torch.cat((used, torch.full_like(used[:1], self.bootstraps)))
+        features = policy.features(self._states(rows, *read.nonzero(as_tuple=True)))
+        acted = used.nonzero(as_tuple=True)
+        distribution = policy.distribution(features[: len(acted[0])], self._states(rows, *acted))
+        found = distribution.log_prob(rows.steps["actions"][used])
+        values, log_probs = torch.zeros_like(read, dtype=like.dtype), torch.zeros_like(like)
+        values[read], log_probs[used] = policy.value(features).flatten().to(like.dtype), found.to(like.dtype)
+        return values, log_probs
 
-    def _states(self, rows: Rows, count: int) -> Sequences | dict[str, Tensor]:
-        """Return the first `count` observations of each row, step by step; texts are read as far as they need."""
+    def _bootstrap_timeouts(self, rows: Rows) -> None:
+        """Add gamma V(final observation) to the rewards where an episode was cut by its time limit."""
+        where = rows.steps["timeouts"].nonzero(as_tuple=True)
+        if len(where[0]):
+            finals = {name: value[where] for name, value in rows.finals.items()}
+            rewards = rows.steps["rewards"]
+            rewards[where] += self.gamma * self.policy.predict_values(finals).flatten().to(rewards.dtype)
+
+    def _states(self, rows: Rows, steps: Tensor, places: Tensor) -> Sequences | dict[str, Tensor]:
+        """Return the observations at (steps, places), (M,) each; texts once, as far as they must be read."""
         observations = rows.observations
         if not self.has_texts:
-            return {name: value[:count].flatten(0, 1) for name, value in observations.items()}
-        dones, n = rows.steps["dones"], rows.steps["dones"].shape[1]
+            return {name: value[steps, places] for name, value in observations.items()}
+        dones = rows.steps["dones"]
         last = find_runs(observations["length"].flatten(1), torch.cat((dones, dones[-1:])))
-        order = torch.arange(count * n, device=last.device)
-        # `flat` names places in the fresh rollout, where these states are not
-        return replace(gather(observations, last, order // n, order % n), flat=None)
+        return replace(gather(observations, last, steps, places), flat=None)  # they have no place in the fresh rollout
 
 
 class Replaying:
@@ -198,7 +224,8 @@ class Replaying:
     """
 
     replay: Replay | None
-    replay_buffer_class: type[ReplayRolloutBuffer] = ReplayRolloutBuffer
+    rollout_buffer_class: Any
+    replay_bootstraps = True  # see ReplayRolloutBuffer.attach
 
     def __init__(self, *args: Any, replay: Replay | Mapping[str, Any] | None = None, **kwargs: Any) -> None:
         self.replay = Replay.of(replay)
@@ -210,22 +237,26 @@ class Replaying:
         buffer = self.rollout_buffer  # type: ignore[attr-defined]
         if isinstance(buffer, ReplayRolloutBuffer):
             assert self.replay is not None
-            buffer.attach(self.policy, self.replay)  # type: ignore[attr-defined]
+            buffer.attach(self.policy, self.replay, self.replay_bootstraps, self._weigh_replayed)  # type: ignore[attr-defined]
 
     def _choose_buffer(self) -> None:
         env = self.env  # type: ignore[attr-defined]
         if self.replay is not None and env is not None and not isinstance(env, TensorVecEnv):
             raise ValueError(f"replay needs a bare TensorVecEnv; the environment is {type(env).__name__}")
-        if self.rollout_buffer_class is self.replay_buffer_class:  # a saved model's
+        if self.rollout_buffer_class is ReplayRolloutBuffer:  # a saved model's
             self.rollout_buffer_class = SequenceRolloutBuffer
         super()._choose_buffer()  # type: ignore[misc]
         if self.replay is not None and self.rollout_buffer_class is SequenceRolloutBuffer:
-            self.rollout_buffer_class = self.replay_buffer_class
+            self.rollout_buffer_class = ReplayRolloutBuffer
 
-    def _bootstrap_truncated(self, buffer: Any) -> None:
+    def _weigh_replayed(self, advantages: Tensor, used: Tensor) -> Tensor:
+        """Return what the update takes for V-trace's advantages (T, n) of stored rows; `used` (T, n) of them count."""
+        return advantages
+
+    def _punish(self, buffer: Any) -> None:
+        super()._punish(buffer)  # type: ignore[misc]
         if isinstance(buffer, ReplayRolloutBuffer):
-            buffer.paid = buffer.tensors["rewards"].clone()
-        super()._bootstrap_truncated(buffer)  # type: ignore[misc]
+            buffer.paid = buffer.tensors["rewards"].clone()  # the last moment without the values of today's policy
 
     def collect_rollouts(self, env: Any, callback: Any, rollout_buffer: Any, n_rollout_steps: int) -> bool:
         """Fill the buffer and, unless the callback stops training, store the rollout."""

@@ -9,6 +9,7 @@ after the rollout. With equal seeds the numbers are those of SB3's loop.
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from agents.buffers import SequenceRolloutBuffer
+from agents.collectives import Group
 from agents.reading import Reader
 from agents.reference import Regularized
 from llm_envs.adapters.sb3 import TensorVecEnv
@@ -32,6 +34,9 @@ class OnDeviceRollouts(Regularized):
 
     rollout_buffer_class: Any
     _reader: Reader | None = None
+    _idle: Tensor | None = None  # (N,) bool: rows whose steps do not count for the rest of the rollout
+    group: Group | None = None  # of a data parallel run, see agents.parallel
+    together: Callable[[], AbstractContextManager] = nullcontext  # what an update runs in
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         with warnings.catch_warnings():  # batch_size that divides no rollout: minibatches are of whole episodes anyway
@@ -56,7 +61,7 @@ class OnDeviceRollouts(Regularized):
         )
 
     def _excluded_save_params(self) -> list[str]:
-        ours = ["_last_obs", "_last_episode_starts", "_running", "_reader"]
+        ours = ["_last_obs", "_last_episode_starts", "_running", "_reader", "_idle", "group", "together"]
         return [*super()._excluded_save_params(), *ours]  # type: ignore[misc]
 
     def collect_rollouts(self, env: VecEnv, callback: BaseCallback, rollout_buffer: Any, n_rollout_steps: int) -> bool:
@@ -72,12 +77,11 @@ class OnDeviceRollouts(Regularized):
         read = self._new_reader(env.num_envs)
         obs = _on(device, env.batch.tensors.obs)
         callback.on_rollout_start()
+        if self.group is not None:
+            self.group.agree_generators()
         for t in range(n_rollout_steps):
             with torch.no_grad():
-                features = read(obs)
-                if policy.sampling.restricts:
-                    obs = {**obs, "support": policy.support(features, obs)}
-                actions, values, log_probs = policy.act(features, obs)
+                obs, actions, values, log_probs = self._decide(read(obs), obs)
             rollout_buffer.allocate(obs, actions, truncates)
             rollout_buffer.put(t, obs, actions=actions, values=values.flatten(), log_probs=log_probs)
             step = env.step_tensor(self._within_bounds(actions).to(env.device))
@@ -87,9 +91,9 @@ class OnDeviceRollouts(Regularized):
             if truncates:
                 for name, value in step.final_obs.items():
                     rollout_buffer.final_observations[name][t] = value
-            signals.add(step.signals, done)
+            signals.add(step.signals, done if self._idle is None else done & ~self._idle)
             obs = _on(device, step.obs)
-            self.num_timesteps += env.num_envs  # type: ignore[attr-defined]
+            self.num_timesteps += env.num_envs * (1 if self.group is None else self.group.size)  # type: ignore[attr-defined]
             told = {"new_obs": obs, "rewards": _Lazy(step.reward), "dones": _Lazy(done), "actions": actions}
             callback.update_locals({**locals(), **told, "infos": [{}] * env.num_envs, "n_steps": t + 1})
             if not callback.on_step():
@@ -100,11 +104,23 @@ class OnDeviceRollouts(Regularized):
         with torch.no_grad():
             self._punish(rollout_buffer)
             self._finish_rollout(rollout_buffer, lambda: policy.value(read(obs)).flatten())
-        for name, mean in signals.means().items():
+        for name, mean in signals.means(self.group).items():
             self.logger.record(f"signals/{name}", mean)  # type: ignore[attr-defined]
         callback.update_locals(locals())
         callback.on_rollout_end()
         return True
+
+    def train(self) -> None:
+        """Run the algorithm's `train()`, in a data parallel run together with the other ranks."""
+        with self.together():
+            super().train()
+
+    def _decide(self, features: Tensor, obs: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor]:
+        """Return what the buffer keeps of the observations, actions, values (N, 1), log-probs (N,); waits for nothing."""
+        policy = self.policy  # type: ignore[attr-defined]
+        if policy.sampling.restricts:
+            obs = {**obs, "support": policy.support(features, obs)}
+        return obs, *policy.act(features, obs, group=self.group)
 
     def _begin_rollout(self, env: TensorVecEnv) -> None:
         """Prepare the environment; rows go on where they are."""
@@ -147,12 +163,16 @@ class OnDeviceRollouts(Regularized):
 
     def _record_episodes(self, buffer: SequenceRolloutBuffer) -> None:
         """Put the returns and lengths of the episodes that ended into SB3's `ep_info_buffer`, in step order."""
-        rewards, dones = (buffer.tensors[name].cpu().numpy() for name in ("rewards", "dones"))
+        used = ~buffer.tensors["unused"]
+        held = [buffer.tensors["rewards"] * used, buffer.tensors["dones"] & used, used]
+        if self.group is not None:
+            held = [self.group.gather(value, 1) for value in held]
+        rewards, dones, steps = (value.cpu().numpy() for value in held)
         running = getattr(self, "_running", None)
-        if running is None or running.shape[1] != buffer.n_envs:
-            running = np.zeros((2, buffer.n_envs))
+        if running is None or running.shape != (2, rewards.shape[1]):
+            running = np.zeros((2, rewards.shape[1]))
         for t in range(len(rewards)):
-            running += rewards[t], np.ones(buffer.n_envs)
+            running += rewards[t], steps[t]
             ended = np.flatnonzero(dones[t])
             elapsed = time.time() - self.start_time / 1e9  # type: ignore[attr-defined]
             for row in ended[-self._stats_window_size :]:  # type: ignore[attr-defined]
@@ -177,10 +197,11 @@ class SignalTotals:
             self.running[name] *= ~done
         self.episodes += done.sum()
 
-    def means(self) -> dict[str, float]:
-        """Return each signal's mean total of the episodes that ended."""
-        count = max(float(self.episodes), 1.0)
-        return {name: float(total) / count for name, total in self.ended.items()}
+    def means(self, group: Group | None = None) -> dict[str, float]:
+        """Return each signal's mean total of the episodes that ended, of all ranks if there is a group."""
+        totals = torch.stack((self.episodes, *self.ended.values()))
+        episodes, *ended = (totals if group is None else group.sum(totals)).tolist()
+        return {name: total / max(episodes, 1.0) for name, total in zip(self.ended, ended, strict=True)}
 
 
 class _Lazy:

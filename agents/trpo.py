@@ -138,6 +138,7 @@ class _Actor:
             size = moved.shape[1] // 2
             log_std = self.outputs.detach()[:, size:]
             pull = moved * torch.cat((torch.exp(-2 * log_std), torch.full_like(log_std, 2.0)), dim=1)
+            pull = pull / size  # sb3-contrib takes the mean of KL over the action's entries, too
         gradients = torch.autograd.grad(self.outputs, params, pull / len(pull), retain_graph=True)
         return torch.cat([gradient.reshape(-1) for gradient in gradients])
 
