@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from agents.reading import Reader
 from llm_envs import levels
 from llm_envs.batch import BatchEnv
 from llm_envs.registration import build
@@ -29,12 +30,18 @@ def on_device(obs: dict[str, Tensor], device: Any) -> dict[str, Tensor]:
 
 
 def policy_actions(policy: Any, deterministic: bool) -> Act:
-    """Return a function that acts by an SB3 policy."""
+    """Return a function that acts by an SB3 policy; one of ours reads each token once."""
     policy.set_training_mode(False)
+    reader: Reader | None = None
 
     def act(obs: dict[str, Tensor]) -> Tensor:
+        nonlocal reader
+        obs = on_device(obs, policy.device)
         with torch.no_grad():
-            return policy._predict(on_device(obs, policy.device), deterministic)
+            if getattr(policy, "trunk", None) is None:
+                return policy._predict(obs, deterministic)
+            reader = reader or Reader(policy, len(obs["tokens"]))
+            return policy.act(reader(obs), obs, deterministic)[0]
 
     return act
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from agents.a2c import A2C
 from agents.episodes import WholeEpisodes, normalized
-from agents.estimators import MovingAverage, leave_one_out
+from agents.estimators import MovingAverage, leave_one_out, token_weights
 from llm_envs.world import check_choice
 
 BASELINES = ("none", "moving_average", "learned", "leave_one_out")
@@ -45,23 +45,41 @@ class REINFORCE(WholeEpisodes, A2C):
             raise ValueError("baseline 'leave_one_out' needs several rows a level: TensorVecEnv(..., group_size=8)")
 
     def _advantages(self, returns: Tensor, values: Tensor, used: Tensor, lengths: Tensor) -> Tensor:
+        advantages = returns - self._baselines(returns, values)
+        return normalized(advantages, used, self.normalize)
+
+    def _baselines(self, returns: Tensor, values: Tensor) -> Tensor:
+        """Return what each return is compared with, (T, N)."""
         if self.baseline == "learned":
-            advantages = returns - values
-        elif self.baseline == "leave_one_out":
-            groups = leave_one_out(returns[0].view(-1, self.group_size)).view(-1)
-            advantages = returns - returns[0] + groups
+            return values
+        if self.baseline == "leave_one_out":
+            baselines = returns[0] - leave_one_out(returns[0].view(-1, self.group_size)).view(-1)
         elif self.baseline == "moving_average":
-            advantages = returns - self.moving_average.value.to(returns.device)
+            baselines = self.moving_average.value.to(returns)
             self.moving_average.update(returns[0].cpu())
         else:
-            advantages = returns
-        return normalized(advantages, used, self.normalize)
+            baselines = torch.zeros_like(returns[0])
+        baselines = baselines.expand_as(returns).clone()
+        self.rollout_buffer.tensors["baselines"] = baselines  # type: ignore[attr-defined]  # for replay
+        return baselines
+
+    replay_bootstraps = False  # replayed returns are of whole episodes, too
+
+    def _weigh_replayed(self, advantages: Tensor, used: Tensor) -> Tensor:
+        weights = token_weights(used.sum(dim=0), self.weighting)
+        return normalized(advantages, used, self.normalize) * weights * used
 
 
 class RLOO(REINFORCE):
-    """REINFORCE leave-one-out: every token of an episode has its whole return less the mean of its group's others."""
+    """REINFORCE leave-one-out: every token of an episode has its whole return less the mean of its group's others.
+
+    Raises:
+        ValueError: groups of one, or `replay`: stored episodes have no group to be compared with.
+    """
 
     def __init__(self, policy: Any, env: Any, **kwargs: Any) -> None:
+        if kwargs.get("replay") is not None:
+            raise ValueError("RLOO compares fresh episodes of one level; use replay with REINFORCE or A2C")
         super().__init__(policy, env, **{"baseline": "leave_one_out", **kwargs})
 
     def _advantages(self, returns: Tensor, values: Tensor, used: Tensor, lengths: Tensor) -> Tensor:

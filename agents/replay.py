@@ -125,9 +125,7 @@ class ReplayRolloutBuffer(SequenceRolloutBuffer):
             weigh: what training takes for a replayed batch's advantages (T, n), given which of them count, (T, n).
         """
         if replay.capacity < self.buffer_size:
-            raise ValueError(
-                f"capacity is {replay.capacity}; it must hold a row, n_steps={self.buffer_size} transitions"
-            )
+            raise ValueError(f"capacity is {replay.capacity}; it must hold a row of n_steps={self.buffer_size}")
         self.policy, self.replay, self.bootstraps, self.weigh = policy, replay, bootstraps, weigh
         self.memory = Memory(replay.capacity // self.buffer_size)
 
@@ -136,9 +134,8 @@ class ReplayRolloutBuffer(SequenceRolloutBuffer):
         assert self.paid is not None
         observations = {}
         for name, value in self.observations.items():
-            last = last_obs.get(
-                name, torch.zeros_like(value[0])
-            )  # `support` is drawn with an action: the last has none
+            # `support` is made when an action is drawn: after the last step there is none, nor is it read
+            last = last_obs.get(name, torch.zeros_like(value[0]))
             observations[name] = torch.cat((value, last[None]))
         finals = {name: value for name, value in self.final_observations.items() if name in last_obs}
         names = [*STORED, "baselines"] if "baselines" in self.tensors else STORED

@@ -37,7 +37,7 @@ EPISODES_PER_PAIR = 100  # played in search of a pair before its gold reward is 
 def bradley_terry_loss(scores: Tensor) -> Tensor:
     """Return the mean of -log sigmoid(r_1 - r_2), in nats, of scores (K, 2) whose first is the preferred text's.
 
-    Stiennon et al. (2020), "Learning to summarize from human feedback", equation 1.
+    Stiennon et al. (2020), "Learning to summarize from human feedback", section 3.4.
     """
     return -F.logsigmoid(scores[:, 0] - scores[:, 1]).mean()
 
@@ -59,7 +59,7 @@ class RewardModel(nn.Module):
         self.options = {"vocab_size": vocab_size, "window": window, "backbone": dict(backbone or {})}
         self.trunk = make_backbone(self.options["backbone"], vocab_size, window)
         self.head = nn.Linear(self.trunk.width, 1, bias=False)
-        nn.init.normal_(self.head.weight, std=(self.trunk.width + 1) ** -0.5)  # as Stiennon et al., appendix B.1
+        nn.init.normal_(self.head.weight, std=(self.trunk.width + 1) ** -0.5)  # as Stiennon et al., appendix B
         self.mean: Tensor
         self.std: Tensor
         self.register_buffer("mean", torch.zeros(()))
@@ -208,7 +208,8 @@ def preference_pairs(
     _check_shows_text(batch.world, world_id)
     act, generator = _act_of(policy, batch, world_id, seed), torch.Generator().manual_seed(seed)
     found: list[Pairs] = []
-    with torch.random.fork_rng([batch.device] if batch.device.startswith("cuda") else []):
+    devices = {torch.device(batch.device), getattr(as_policy(policy), "device", torch.device("cpu"))}
+    with torch.random.fork_rng([device for device in devices if device.type == "cuda"]):
         torch.manual_seed(seed)
         for begin in range(0, EPISODES_PER_PAIR * count // 2, levels_at_once):
             pairs = _play_pairs(batch, act, seed + 2 * begin)  # other seeds are other levels
@@ -221,7 +222,7 @@ def preference_pairs(
     every = [torch.cat([getattr(pairs, name) for pairs in found]) for name in ("tokens", "length", "gold", "levels")]
     if len(every[0]) < count:
         raise ValueError(
-            f"{EPISODES_PER_PAIR * count} episodes gave {len(every[0])} pairs of {count} whose returns differ; "
+            f"{2 * levels_at_once * len(found)} episodes gave {len(every[0])} pairs of {count} whose returns differ; "
             f"choose weights= under which they differ more often, now {batch.weights}"
         )
     return Pairs(*every)[:count]
@@ -247,7 +248,7 @@ def _play_pairs(batch: BatchEnv, act: Act, seed: int) -> Pairs:
     gold = torch.zeros(batch.num_envs, device=batch.device)
     playing = torch.ones(batch.num_envs, dtype=torch.bool, device=batch.device)
     while bool(playing.any()):
-        step = batch.step(act(obs).to(batch.device))
+        step = batch.step(torch.as_tensor(act(obs), device=batch.device))
         gold += step.reward * playing
         ends = (step.terminated | step.truncated) & playing
         for name, value in final.items():

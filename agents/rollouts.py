@@ -8,7 +8,7 @@ after the rollout. With equal seeds the numbers are those of SB3's loop.
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -73,7 +73,7 @@ class OnDeviceRollouts(Regularized):
         policy.set_training_mode(False)
         truncates = env.batch.world.max_steps > 0
         self._begin_rollout(env)
-        signals = SignalTotals(env)
+        signals = SignalTotals(env.batch.tensors.signals, env.num_envs, env.device)
         read = self._new_reader(env.num_envs)
         obs = _on(device, env.batch.tensors.obs)
         callback.on_rollout_start()
@@ -184,10 +184,10 @@ class OnDeviceRollouts(Regularized):
 class SignalTotals:
     """Sums each signal over every episode, on the device; `means` reads them once."""
 
-    def __init__(self, env: TensorVecEnv) -> None:
-        self.running = {name: torch.zeros_like(value) for name, value in env.batch.tensors.signals.items()}
-        self.ended = {name: torch.zeros((), device=env.device) for name in self.running}
-        self.episodes = torch.zeros((), device=env.device)
+    def __init__(self, names: Iterable[str], rows: int, device: torch.device | str) -> None:
+        self.running = {name: torch.zeros(rows, device=device) for name in names}
+        self.ended = {name: torch.zeros((), device=device) for name in self.running}
+        self.episodes = torch.zeros((), device=device)
 
     def add(self, signals: dict[str, Tensor], done: Tensor) -> None:
         """Take one step's signals, (N,) each."""
