@@ -4,6 +4,7 @@ A thin layer over `torch.distributed`. A failed collective says little ("Connect
 gives a sign of life through the launcher's store; after a failure the ranks without one are named.
 """
 
+import atexit
 import os
 import random
 import signal
@@ -121,7 +122,7 @@ class Pulse(threading.Thread):
     def stop(self) -> None:
         """End the thread."""
         self._stopped.set()
-        self.join()
+        self.join(timeout=4 * BEAT)
 
     def silent(self) -> list[int]:
         """Return the ranks that gave no sign of life; takes PATIENCE beats."""
@@ -155,6 +156,7 @@ def start(backend: str = "gloo", timeout: float = 1800.0) -> Group | None:
     dist.init_process_group(backend, timeout=timedelta(seconds=timeout))
     pulse = Pulse(dist.get_rank(), dist.get_world_size())
     pulse.start()
+    atexit.register(pulse.stop)  # a daemon thread inside the store's C++ as the interpreter ends would abort it
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda *_: _end(pulse))
     return Group(pulse.rank, pulse.size, device, pulse)

@@ -34,6 +34,8 @@ class WholeEpisodes(OnDeviceRollouts):
             if not self.n_steps:  # type: ignore[has-type]
                 self.n_steps = episode_limit(self.env)  # type: ignore[attr-defined]
         super()._setup_model()
+        if self.env is not None:  # type: ignore[attr-defined]
+            self.policy.shares_beginnings = self.group_size > 1  # type: ignore[attr-defined]
 
     @property
     def group_size(self) -> int:

@@ -213,7 +213,7 @@ def _together(model: Any, group: Group) -> Iterator[None]:
     if held.get("target_kl") is not None:
         model.target_kl = SharedLimit(held["target_kl"], buffer)
     if isinstance(model, TRPO):
-        model._compute_actor_grad, model.hessian_vector_product = actor_gradient, fisher_product
+        model._compute_actor_grad, model.hessian_vector_product = actor_gradient, fisher_product  # type: ignore
     try:
         yield
     finally:

@@ -94,6 +94,7 @@ class TransformerPolicy(ActorCriticPolicy):
         self.shared_value, self.max_tokens_per_pass = shared_value, max_tokens_per_pass
         self.sampling = Sampling(**self.options["sampling"])  # type: ignore[arg-type]
         self.regularizer: Regularizer | None = None
+        self.shares_beginnings = False  # read what several texts begin with once; worth it for groups of one prompt
         if weight_decay:
             kwargs.setdefault("optimizer_class", torch.optim.AdamW)
         kwargs["optimizer_kwargs"] = kwargs.get("optimizer_kwargs") or dict(ADAM)
@@ -157,7 +158,7 @@ class TransformerPolicy(ActorCriticPolicy):
         return self._in_parts(lambda part: (self._features(part),), states)[0]
 
     def _features(self, states: Sequences) -> Tensor:
-        texts, layout, place = states.packed()
+        texts, layout, place = states.packed(self.shares_beginnings)
         with self._precision():
             latent = self.trunk.score(self.embedded(texts, layout.positions), layout)  # type: ignore[union-attr]
         return self.with_fields(latent[place], states.fields)
@@ -305,7 +306,7 @@ def sample(distribution: Distribution, deterministic: bool, group: Group | None 
         return (probs / _own(probs, group, Tensor.exponential_)).argmax(dim=-1)
     if group is not None:
         normal = distribution.distribution  # type: ignore[attr-defined]
-        return normal.loc + normal.scale * _own(normal.loc, group, Tensor.normal_)
+        return normal.loc + normal.scale * _own(normal.loc, group, Tensor.normal_)  # type: ignore[union-attr]
     return distribution.sample()
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from agents.backbones import Layout
+from agents.backbones import Layout, copy_rows
 from agents.sequences import TEXT_FIELDS, last_position
 
 if TYPE_CHECKING:
@@ -69,7 +69,9 @@ class Reader:
         """Read what `plan` says and return the features (N, D)."""
         last = last_position(obs["length"])
         late = None
-        if plan.late:
+        if plan.late and plan.anew and self.policy.shares_beginnings:
+            self._read_shared(obs, last)
+        elif plan.late:
             groups = list(self._late(obs, plan, last))
             for x, layout, into in groups[:-1]:
                 self.trunk.prefill(x, layout, self.cache, into)
@@ -81,6 +83,23 @@ class Reader:
             known.copy_(obs[name])
         self.filled.copy_(last + 1)
         return self.policy.with_fields(features, obs)
+
+    def _read_shared(self, obs: dict[str, Tensor], last: Tensor) -> None:
+        """Read all but the last token of every late row, those of equal rows once."""
+        rows = last.nonzero().flatten()
+        before = torch.arange(self.trunk.window, device=last.device) < last[rows, None]
+        texts = torch.cat([obs[name][rows].where(before, -1) for name in self.read_texts], dim=1)
+        _, same = torch.unique(texts, dim=0, return_inverse=True)
+        first = torch.full_like(last[: int(same.max()) + 1], len(rows)).scatter_reduce(
+            0, same, torch.arange(len(rows), device=last.device), "amin"
+        )
+        into = rows[first]
+        total, longest = torch.stack((last[into].sum(), last[into].max())).tolist()
+        layout = Layout.of(last[into], total, longest)
+        at = into[layout.rows], layout.positions
+        x = self.policy.embedded({name: obs[name][at] for name in self.read_texts}, layout.positions)
+        self.trunk.prefill(x, layout, self.cache, into)
+        copy_rows(self.cache, rows[first[same]], rows, self.trunk.cache_row_dim)
 
     def _late(self, obs: dict[str, Tensor], plan: Plan, last: Tensor):  # type: ignore[no-untyped-def]
         """Yield (x, layout, into) for groups of late rows within the policy's tokens per pass."""

@@ -43,11 +43,18 @@ class Sequences:
     def __len__(self) -> int:
         return len(self.sequence)
 
-    def packed(self) -> tuple[dict[str, Tensor], Layout, Tensor]:
-        """Return the texts' tokens (P,), their layout, and each state's place among them, (M,)."""
+    def packed(self, shared: bool = False) -> tuple[dict[str, Tensor], Layout, Tensor]:
+        """Return the texts' tokens (P,), their layout, and each state's place among them, (M,).
+
+        With `shared`, texts that begin alike have the tokens of their common beginning once.
+        """
         total, longest = torch.stack((self.lengths.sum(), self.lengths.max())).tolist()
         layout = Layout.of(self.lengths, total, longest)
+        if shared:
+            layout = share_beginnings(layout, self.texts, self.lengths)
         texts = {name: value[layout.rows, layout.columns] for name, value in self.texts.items()}
+        if layout.index is not None:
+            return texts, layout, layout.index[self.sequence, self.position]
         return texts, layout, (self.lengths.cumsum(0) - self.lengths)[self.sequence] + self.position
 
     def parts(self, max_tokens: int) -> Iterator[tuple["Sequences", Tensor]]:
@@ -75,6 +82,29 @@ def _parted(obs: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor
     """Return the fields that are texts, and the others."""
     texts = {name: obs[name] for name in TEXT_FIELDS if name in obs}
     return texts, {name: value for name, value in obs.items() if name not in texts}
+
+
+def share_beginnings(layout: Layout, texts: dict[str, Tensor], lengths: Tensor) -> Layout:
+    """Return a layout in which equal beginnings of texts are one run of tokens, as in a trie.
+
+    A causal network gives a token the same features in every text that has the same tokens up to it: so the prompts of
+    a group of answers are read once.
+    """
+    shape, index = layout.shape, torch.zeros(layout.shape, dtype=torch.long, device=lengths.device)
+    prefix = torch.zeros_like(lengths)  # the number of each text's beginning among those of its length
+    going, rows, columns, total = torch.arange(shape[0], device=lengths.device), [], [], 0
+    for column in range(shape[1]):
+        going = going[lengths[going] > column]
+        name = torch.stack([prefix[going], *(value[going, column].long() for value in texts.values())])
+        names, member = torch.unique(name, dim=1, return_inverse=True)
+        prefix[going] = member
+        index[going, column] = total + member
+        first = torch.full_like(names[0], shape[0]).scatter_reduce(0, member, going, "amin")
+        rows.append(first)
+        columns.append(torch.full_like(first, column))
+        total += len(first)
+    chosen = torch.cat(columns)
+    return Layout(torch.cat(rows), chosen, chosen, shape, None, shape[1], index)
 
 
 def find_runs(lengths: Tensor, dones: Tensor) -> Tensor:

@@ -30,6 +30,8 @@ import transformers
 from trl import GRPOConfig, GRPOTrainer
 
 import llm_envs
+from agents import GRPO
+from llm_envs.adapters.sb3 import TensorVecEnv
 from llm_envs.batch import BatchEnv
 from llm_envs.tokens import copy
 from llm_envs.vocabulary import END
@@ -185,7 +187,38 @@ def ours(
     beta: float = 0.0,
 ) -> float:
     """Return the tokens per second of agents.GRPO on `make_world`."""
-    raise SystemExit("the side 'ours' needs agents.GRPO, which does not exist yet; use --side trl")
+    length, symbols, rows = completion_length - 1, VOCABULARY - 3, prompts * group_size
+    levels = np.random.default_rng(0).integers(0, symbols, (prompts * (WARM_UP + steps), length)).tolist()
+    env = TensorVecEnv(
+        "Tokens/Copy-v0",
+        rows,
+        group_size=group_size,
+        threads=1,
+        length=length,
+        vocab_size=symbols,
+        levels=levels,
+        weights=WEIGHTS,
+    )
+    model = GRPO(
+        "TransformerPolicy",
+        env,
+        batch_size=rows * completion_length,
+        learning_rate=LEARNING_RATE,
+        kl={"coefficient": beta, "estimator": "k3"} if beta else None,
+        device="cpu",
+        seed=0,
+        policy_kwargs={
+            "backbone": {"width": width, "layers": layers, "heads": heads},
+            "optimizer_class": torch.optim.AdamW,
+        },
+    )
+    rates = []
+    for _ in range(WARM_UP + steps):
+        start = time.perf_counter()
+        model.learn(1, reset_num_timesteps=False)
+        tokens = int((~model.rollout_buffer.tensors["unused"]).sum())  # type: ignore[attr-defined]
+        rates.append(tokens / (time.perf_counter() - start))
+    return statistics.median(rates[WARM_UP:])
 
 
 def main() -> None:

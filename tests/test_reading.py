@@ -8,7 +8,7 @@ from stable_baselines3.common.vec_env import VecMonitor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from agents import PPO, TransformerPolicy, evaluate
+from agents import GRPO, PPO, TransformerPolicy, evaluate
 from agents.buffers import SequenceRolloutBuffer
 from agents.reading import Plan, Reader
 from agents.rollouts import SignalTotals
@@ -58,6 +58,31 @@ def test_a_token_is_read_once():
         step = env.step_tensor(torch.full((8,), 3))
         done = step.terminated
         assert reader.plan(step.obs).late == int((step.obs["length"].view(-1) - 1)[done].sum())
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_shared_beginnings_change_no_number(backbone):
+    """Groups of one prompt: what is read once for all gives the features, gradients and samples of reading each."""
+    found = []
+    for shared in (False, True):
+        env = TensorVecEnv("Tokens/Copy-v0", 12, group_size=4, seed=0, length=6, vocab_size=3)
+        model = GRPO(TransformerPolicy, env, seed=0, device="cpu", policy_kwargs={"backbone": backbone})
+        assert model.policy.shares_beginnings
+        model.policy.shares_beginnings = shared
+        model._setup_learn(1)
+        model.collect_rollouts(env, model._init_callback(None), model.rollout_buffer, model.n_steps)
+        (batch,) = model.rollout_buffer.get(None)
+        order = batch.observations.flat.argsort()
+        log_probs = model.policy.evaluate_actions(batch.observations, batch.actions)[1]
+        gradients = torch.autograd.grad(log_probs.sum(), list(model.policy.trunk.parameters()))
+        packed = len(batch.observations.packed(shared)[0]["tokens"])
+        found.append((batch.actions[order], log_probs[order], batch.old_log_prob[order], gradients, packed))
+    (a, b, c, d, many), (e, f, g, h, few) = found
+    assert torch.equal(a, e)
+    assert torch.allclose(b, f, atol=1e-5)
+    assert torch.allclose(c, g, atol=1e-5)
+    assert all(torch.allclose(x, y, atol=1e-4) for x, y in zip(d, h, strict=True))
+    assert few < 0.7 * many
 
 
 def test_rows_may_be_changed_under_the_reader():

@@ -15,12 +15,13 @@ from torch import Tensor, nn
 class Layout:
     """Where each of P packed tokens stands in a rectangle of S rows and L columns."""
 
-    rows: Tensor  # (P,) int64, 0 to S - 1, ascending
+    rows: Tensor  # (P,) int64, 0 to S - 1
     columns: Tensor  # (P,) int64, 0 to L - 1
     positions: Tensor  # (P,) int64, place in its text: the column, plus where the row's text begins
     shape: tuple[int, int]  # S, L
     starts: Tensor | None  # (S,) int64, position of each text's first token; None where all are 0
     reach: int  # a number above every position
+    index: Tensor | None = None  # (S, L) int64, each cell's token where texts share them; `rows` then names one text
 
     @classmethod
     def of(
@@ -35,8 +36,10 @@ class Layout:
         return cls(rows, columns, positions, (count, longest), starts, reach or longest)
 
     def spread(self, x: Tensor) -> Tensor:
-        """Return packed x (P, ...) as (S, L, ...), zero where no token stands."""
+        """Return packed x (P, ...) as (S, L, ...); what stands where no token does is of no meaning."""
         count, longest = self.shape
+        if self.index is not None:
+            return x.index_select(0, self.index.flatten()).unflatten(0, self.shape)
         if len(x) == count * longest:
             return x.unflatten(0, self.shape)
         flat = x.new_zeros(count * longest, *x.shape[1:])
@@ -123,3 +126,12 @@ class Backbone(nn.Module):
     def decode_now(self, x: Tensor, positions: Tensor, cache: Any, bound: int) -> Tensor:
         """`decode` with nothing late: no host synchronisation, no shape that depends on data."""
         raise NotImplementedError
+
+
+def copy_rows(cache: Any, source: Tensor, target: Tensor, dim: int) -> None:
+    """Copy rows `source` (M,) of a cache, of every tensor in its lists, tuples and dicts, onto rows `target` (M,)."""
+    if isinstance(cache, Tensor):
+        cache.index_copy_(dim, target, cache.index_select(dim, source))
+        return
+    for part in cache.values() if isinstance(cache, dict) else cache:
+        copy_rows(part, source, target, dim)
