@@ -66,6 +66,8 @@ def _check(model: Any, group: Group) -> None:
     name = type(model).__name__
     if not isinstance(model, (PPO, A2C, TRPO)) or isinstance(model, WholeEpisodes):
         raise ValueError(f"{name} has no data parallel update; PPO, A2C and TRPO have one")
+    if getattr(model, "fisher_share", 1.0) < 1:
+        raise ValueError("fisher_share takes other texts with more ranks; data parallel training needs 1")
     if getattr(model, "sub_sampling_factor", 1) > 1:
         raise ValueError("sub_sampling_factor takes other states with more ranks; data parallel training needs 1")
     if not isinstance(model.env, TensorVecEnv):

@@ -8,6 +8,7 @@
   through attention, which its fused kernels cannot do.
 """
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -20,13 +21,20 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from agents.policies import TransformerPolicy
 from agents.rollouts import OnDeviceRollouts
+from agents.sequences import Sequences
 
 
 class TRPO(OnDeviceRollouts, StockTRPO):
     """sb3-contrib's TRPO on a `TensorVecEnv`: `TRPO("TransformerPolicy", env, policy_kwargs={"backbone": {...}})`.
 
+    Args:
+        args: sb3-contrib's. Its `sub_sampling_factor` leaves out states, but each text is read to its end all the same.
+        fisher_share: share of the rollout's texts, or of its states where there are no texts, that the Fisher matrix is
+            of; the objective and the line search see all. A tenth is what Schulman et al. (2015, appendix C) took.
+        kwargs: sb3-contrib's, and `kl` with place="reward".
+
     Raises:
-        ValueError: the backbone has dropout: KL between two passes would then measure the dropped units.
+        ValueError: a share that is not in (0, 1], or the backbone has dropout: KL between two passes would then measure the dropped units.
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
@@ -34,6 +42,12 @@ class TRPO(OnDeviceRollouts, StockTRPO):
         "TransformerPolicy": TransformerPolicy,
     }
     policy: TransformerPolicy  # type: ignore[assignment]
+
+    def __init__(self, *args: Any, fisher_share: float = 1.0, **kwargs: Any) -> None:
+        if not 0 < fisher_share <= 1:
+            raise ValueError(f"fisher_share is {fisher_share}; it must be in (0, 1]")
+        self.fisher_share = fisher_share
+        super().__init__(*args, **kwargs)
 
     def _setup_model(self) -> None:
         super()._setup_model()
@@ -46,7 +60,7 @@ class TRPO(OnDeviceRollouts, StockTRPO):
 
     def train(self) -> None:
         """Update the policy by sb3-contrib's `train()`, with the parts below in place of its own."""
-        actor = _Actor(self.policy)
+        actor = _Actor(self.policy, self.fisher_share)
         self._actor = actor
         self.policy.get_distribution, self.policy.predict_values = actor.get_distribution, self._predict_values  # type: ignore[method-assign]
         self._frozen_features: Tensor | None = None
@@ -104,14 +118,17 @@ class TRPO(OnDeviceRollouts, StockTRPO):
 class _Actor:
     """The policy's distribution at the states of the update, and products with its Fisher matrix."""
 
-    def __init__(self, policy: TransformerPolicy) -> None:
-        self.policy = policy
+    def __init__(self, policy: TransformerPolicy, share: float) -> None:
+        self.policy, self.share = policy, share
         self.outputs: Tensor | None = None
 
     def get_distribution(self, obs: Any) -> Distribution:
         distribution = type(self.policy).get_distribution(self.policy, obs)
         if torch.is_grad_enabled():
             self.obs, self.outputs = obs, _outputs(distribution)
+            if self.share < 1:
+                self.obs = some(obs, self.share)
+                self.outputs = _outputs(type(self.policy).get_distribution(self.policy, self.obs))
         return distribution
 
     def fisher_product(self, params: list[nn.Parameter], vector: Tensor) -> Tensor:
@@ -141,6 +158,18 @@ class _Actor:
             pull = pull / size  # sb3-contrib takes the mean of KL over the action's entries, too
         gradients = torch.autograd.grad(self.outputs, params, pull / len(pull), retain_graph=True)
         return torch.cat([gradient.reshape(-1) for gradient in gradients])
+
+
+def some(obs: Any, share: float) -> Any:
+    """Return the states of a share of the texts, evenly spaced, or a share of the states where there are no texts."""
+    if isinstance(obs, Sequences):
+        texts = len(obs.lengths)
+        kept = torch.arange(texts, device=obs.lengths.device) * share % 1 < share
+        states = obs[kept[obs.sequence]]
+        held = {name: value[kept] for name, value in obs.texts.items()}
+        return replace(states, texts=held, lengths=obs.lengths[kept], sequence=(kept.cumsum(0) - 1)[states.sequence])
+    step = round(1 / share)
+    return {name: value[::step] for name, value in obs.items()}
 
 
 class _Outputs(nn.Module):

@@ -107,6 +107,15 @@ def test_trpo_subsamples_as_stock_slices():
     assert all(parameter.is_leaf for parameter in model.policy.parameters())
 
 
+@pytest.mark.parametrize("world", [PROMPTS, CONTINUOUS])
+def test_trpo_with_the_fisher_matrix_of_some_texts(world):
+    """A third of them give another step, which the line search still accepts."""
+    whole, _ = trained(TRPO, world, iterations=1, batch_size=16)
+    part, moved = trained(TRPO, world, iterations=1, batch_size=16, fisher_share=0.34)
+    assert difference(whole, part) > 1e-3
+    assert moved > 1e-3
+
+
 def test_trpo_keeps_parameters_in_their_memory():
     """The line search binds `data` anew; graphs captured before know the old memory."""
     env = TensorVecEnv("Tokens/Addition-v0", 4, digits=2)
