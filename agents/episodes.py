@@ -53,18 +53,25 @@ class WholeEpisodes(OnDeviceRollouts):
         buffer.tensors["unused"][t] = self._idle
         buffer.tensors["unused"][t + 1 :] = True
         self._idle = self._idle | done.to(self._idle.device)
-        # On a GPU to ask is to wait for it; an idle step costs less than a wait at each.
-        asked = self._idle.device.type == "cpu" or t % 8 == 7
-        return asked and bool(self._idle.all())
+        if self._idle.device.type != "cpu" and t % 8 != 7:
+            return False  # to ask is to wait for the device; an idle step costs less than a wait at each
+        still = (~self._idle).sum()
+        return not int(still if self.group is None else self.group.sum(still))
 
     def _finish_rollout(self, buffer: SequenceRolloutBuffer, last_values: Callable[[], Tensor]) -> None:
         held = buffer.tensors
         used = ~held["unused"]
         rewards, dones = held["rewards"] * used, held["dones"] & used
-        lengths = used.sum(dim=0)
         held["returns"].copy_(returns_to_go(rewards, dones, buffer.gamma))
-        advantages = self._advantages(held["returns"], held["values"], used, lengths)
-        held["advantages"].copy_(advantages * token_weights(lengths, self.weighting) * used)
+        found = [held["returns"], held["values"], used]
+        if self.group is not None:
+            found = [self.group.gather(value, 1) for value in found]
+        returns, values, used = found
+        lengths = used.sum(dim=0)
+        advantages = self._advantages(returns, values, used, lengths) * token_weights(lengths, self.weighting) * used
+        if self.group is not None:
+            advantages = advantages.chunk(self.group.size, dim=1)[self.group.rank]
+        held["advantages"].copy_(advantages)
 
     def _advantages(self, returns: Tensor, values: Tensor, used: Tensor, lengths: Tensor) -> Tensor:
         """Return advantages (T, N).

@@ -27,11 +27,9 @@ from stable_baselines3.common.type_aliases import DictRolloutBufferSamples
 from stable_baselines3.common.utils import explained_variance
 from torch import Tensor
 
-from agents.a2c import A2C
 from agents.buffers import SequenceRolloutBuffer
 from agents.collectives import Group, RankLost, start
-from agents.episodes import WholeEpisodes
-from agents.ppo import PPO
+from agents.rollouts import OnDeviceRollouts
 from agents.trpo import TRPO
 from llm_envs.adapters.sb3 import TensorVecEnv
 
@@ -64,8 +62,8 @@ def attach(model: Any, group: Group) -> None:
 
 def _check(model: Any, group: Group) -> None:
     name = type(model).__name__
-    if not isinstance(model, (PPO, A2C, TRPO)) or isinstance(model, WholeEpisodes):
-        raise ValueError(f"{name} has no data parallel update; PPO, A2C and TRPO have one")
+    if not isinstance(model, OnDeviceRollouts):
+        raise ValueError(f"{name} has no data parallel update; the algorithms of `agents` have one")
     if getattr(model, "fisher_share", 1.0) < 1:
         raise ValueError("fisher_share takes other texts with more ranks; data parallel training needs 1")
     if getattr(model, "sub_sampling_factor", 1) > 1:
@@ -76,8 +74,6 @@ def _check(model: Any, group: Group) -> None:
         raise ValueError(f"data parallel training has no {type(model.rollout_buffer).__name__}; leave out replay")
     if model.env.batch.order == "sweep":
         raise ValueError("order='sweep' counts levels within one batch; data parallel training needs order='random'")
-    if model.kl is not None and model.kl.target:
-        raise ValueError("an adaptive KL coefficient (target > 0) would differ by rank; use a fixed one")
     rows = group.gather_objects(model.env.num_envs)
     if len(set(rows)) > 1:
         raise ValueError(f"the ranks have {rows} rows; all must have the same number")

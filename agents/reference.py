@@ -8,6 +8,7 @@ import torch
 from stable_baselines3.common.distributions import Distribution
 from torch import Tensor
 
+from agents.collectives import Group
 from agents.kl import AdaptiveCoefficient, FixedCoefficient, estimator
 from agents.policies import TransformerPolicy
 from llm_envs.world import check_choice
@@ -72,6 +73,7 @@ class Regularized:
     kl: KL | None
     kl_control: FixedCoefficient | AdaptiveCoefficient | None
     reference: Reference | None = None
+    group: Group | None  # of a data parallel run
 
     def __init__(self, *args: Any, kl: KL | dict[str, Any] | None = None, **kwargs: Any) -> None:
         self.kl = KL(**kl) if isinstance(kl, dict) else kl
@@ -102,13 +104,18 @@ class Regularized:
             kl = self.reference.per_token(batch.observations, batch.old_log_prob, batch.actions, mine)
         rows, steps = every // buffer.buffer_size, every % buffer.buffer_size
         buffer.tensors["rewards"][steps, rows] -= self.kl_control.value * kl
-        self._steer(kl.mean(), int(buffer.tensors["dones"].sum()))
+        self._steer(kl.sum(), kl.new_tensor(float(len(kl))))
 
-    def _steer(self, kl: Tensor, episodes: int) -> None:
+    def _steer(self, kl: Tensor, states: Tensor) -> None:
+        """Log the KL, summed over so many states, and let it move the coefficient; in a group, that of all ranks."""
         assert self.kl_control is not None
-        self.logger.record("kl/per_token", float(kl))  # type: ignore[attr-defined]
+        buffer: Any = self.rollout_buffer  # type: ignore[attr-defined]
+        ended = (buffer.tensors["dones"] & ~buffer.tensors["unused"]).sum()
+        sums = torch.stack((kl, states, ended.to(kl)))
+        total, count, episodes = (sums if self.group is None else self.group.sum(sums)).tolist()
+        self.logger.record("kl/per_token", total / count)  # type: ignore[attr-defined]
         self.logger.record("kl/coefficient", self.kl_control.value)  # type: ignore[attr-defined]
-        self.kl_control.update(float(kl), episodes)
+        self.kl_control.update(total / count, int(episodes))
 
     def train(self) -> None:
         """Run the algorithm's `train()`; with the KL in the loss, `c_H H - beta KL` takes the entropy's place in it.
@@ -136,9 +143,9 @@ class Regularized:
             super().train()  # type: ignore[misc]
         finally:
             policy.regularizer, self.ent_coef = None, entropy_coefficient
-        kl, entropy, count = sums.tolist()
-        self.logger.record("train/entropy_loss", -entropy / count)  # type: ignore[attr-defined]
-        self._steer(torch.tensor(kl / count), int(self.rollout_buffer.tensors["dones"].sum()))  # type: ignore[attr-defined]
+        kl, entropy, count = sums
+        self.logger.record("train/entropy_loss", -float(entropy / count))  # type: ignore[attr-defined]
+        self._steer(kl, count)
 
     # ------------------------------------------------------------------ saving
 

@@ -16,7 +16,7 @@ from stable_baselines3 import PPO as StockPPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.distributions import CategoricalDistribution, DiagGaussianDistribution
 
-from agents import A2C, PPO, TRPO, TransformerPolicy, checkpoints, parallel
+from agents import A2C, GRPO, PPO, REINFORCE, RLOO, TRPO, TransformerPolicy, checkpoints, parallel
 from agents.policies import sample
 from llm_envs.adapters.sb3 import TensorVecEnv
 
@@ -41,6 +41,13 @@ CASES = {  # algorithm, world, order, (dtype, bound), options
     "a2c": (A2C, TRUNCATED, "runs", DOUBLE, {"normalize_advantage": True, "ent_coef": 0.01}),
     "a2c_single": (A2C, ADDITION, "runs", SINGLE, {"ent_coef": 0.01}),
     "trpo": (TRPO, MASKED, "runs", DOUBLE, {"batch_size": 40, "n_critic_updates": 2, "cg_max_steps": 5}),
+}
+GROUPS = "Tokens/Copy-v0", {"length": 3, "vocab_size": 3, "group_size": 3, "weights": {"match": 1.0}}
+ADAPTIVE = {"coefficient": 0.5, "target": 0.01}
+CASES |= {
+    "grpo": (GRPO, GROUPS, "runs", DOUBLE, {"batch_size": 30, "kl": ADAPTIVE}),
+    "rloo": (RLOO, GROUPS, "runs", DOUBLE, {}),
+    "reinforce": (REINFORCE, GROUPS, "runs", DOUBLE, {"normalize": "batch"}),
 }
 DYING = {"batch_size": 32, "n_epochs": 2}
 
@@ -240,11 +247,10 @@ def test_rows_are_shared_evenly():
 @pytest.mark.parametrize(
     ("algorithm", "options", "env_options", "message"),
     [
-        (StockPPO, {"batch_size": 8}, {}, "PPO, A2C and TRPO have one"),
+        (StockPPO, {"batch_size": 8}, {}, "the algorithms of `agents` have one"),
         (A2C, {"replay": {"capacity": 100}}, {}, "leave out replay"),
         (TRPO, {"sub_sampling_factor": 2}, {}, "sub_sampling_factor"),
         (PPO, {"batch_size": 8}, {"order": "sweep"}, "order='sweep'"),
-        (PPO, {"batch_size": 8, "kl": {"target": 0.1}}, {}, "adaptive KL"),
     ],
 )
 def test_what_has_no_data_parallel_form_is_refused(algorithm, options, env_options, message):
