@@ -5,12 +5,13 @@ new episodes, dropped windows, rows that a caller skipped and observations of an
 case: what differs is read again, in one pass with everybody's newest token.
 """
 
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
-from agents.backbones import Layout, copy_rows
+from agents.backbones import Layout, tensors_of
 from agents.sequences import TEXT_FIELDS, last_position
 
 if TYPE_CHECKING:
@@ -63,19 +64,20 @@ class Reader:
             start = torch.where((agreed == self.filled) & (agreed <= last), agreed, 0)
         late = last - start
         numbers = torch.stack((late.sum(), late.max(), last.max() + 1, (start * (late > 0)).sum())).tolist()
-        return Plan(start, *numbers[:3], anew=not numbers[3])
+        total, longest, reach, begun = numbers
+        return Plan(start, total, longest, reach, anew=not begun)
 
     def read(self, obs: dict[str, Tensor], plan: Plan) -> Tensor:
         """Read what `plan` says and return the features (N, D)."""
         last = last_position(obs["length"])
         late = None
         if plan.late and plan.anew and self.policy.shares_beginnings:
-            self._read_shared(obs, last)
+            self._read_shared(obs, plan, last)
         elif plan.late:
-            groups = list(self._late(obs, plan, last))
-            for x, layout, into in groups[:-1]:
-                self.trunk.prefill(x, layout, self.cache, into)
-            late = groups[-1]
+            for group in self._late(obs, plan, last):
+                if late is not None:
+                    self.trunk.prefill(late[0], late[1], self.cache, late[2])
+                late = group
         rows = torch.arange(self.rows, device=last.device)
         x = self.policy.embedded({name: obs[name][rows, last] for name in self.read_texts}, last)
         features = self.trunk.decode(x, last, self.cache, plan.reach, late)
@@ -84,9 +86,20 @@ class Reader:
         self.filled.copy_(last + 1)
         return self.policy.with_fields(features, obs)
 
-    def _read_shared(self, obs: dict[str, Tensor], last: Tensor) -> None:
+    def save(self) -> Callable[[], None]:
+        """Return what takes the reader back to where it is now, in the same memory."""
+        held = [self.filled, *self.read_texts.values(), *tensors_of(self.cache)]
+        copies = [tensor.clone() for tensor in held]
+
+        def restore() -> None:
+            for tensor, copy in zip(held, copies, strict=True):
+                tensor.copy_(copy)
+
+        return restore
+
+    def _read_shared(self, obs: dict[str, Tensor], plan: Plan, last: Tensor) -> None:
         """Read all but the last token of every late row, those of equal rows once."""
-        rows = last.nonzero().flatten()
+        rows = (last - plan.start).nonzero().flatten()
         before = torch.arange(self.trunk.window, device=last.device) < last[rows, None]
         texts = torch.cat([obs[name][rows].where(before, -1) for name in self.read_texts], dim=1)
         _, same = torch.unique(texts, dim=0, return_inverse=True)
@@ -99,9 +112,11 @@ class Reader:
         at = into[layout.rows], layout.positions
         x = self.policy.embedded({name: obs[name][at] for name in self.read_texts}, layout.positions)
         self.trunk.prefill(x, layout, self.cache, into)
-        copy_rows(self.cache, rows[first[same]], rows, self.trunk.cache_row_dim)
+        dim, source = self.trunk.cache_row_dim, rows[first[same]]
+        for tensor in tensors_of(self.cache):
+            tensor.index_copy_(dim, rows, tensor.index_select(dim, source))
 
-    def _late(self, obs: dict[str, Tensor], plan: Plan, last: Tensor):  # type: ignore[no-untyped-def]
+    def _late(self, obs: dict[str, Tensor], plan: Plan, last: Tensor) -> Iterator[tuple[Tensor, Layout, Tensor]]:
         """Yield (x, layout, into) for groups of late rows within the policy's tokens per pass."""
         lengths = last - plan.start
         together = max(1, (self.policy.max_tokens_per_pass or plan.late) // plan.longest)

@@ -19,9 +19,11 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
+from agents import graphs
 from agents.buffers import SequenceRolloutBuffer
 from agents.collectives import Group
-from agents.reading import Reader
+from agents.graphs import Acted
+from agents.reading import Plan, Reader
 from agents.reference import Regularized
 from llm_envs.adapters.sb3 import TensorVecEnv
 
@@ -34,6 +36,7 @@ class OnDeviceRollouts(Regularized):
 
     rollout_buffer_class: Any
     _reader: Reader | None = None
+    _graphs: graphs.StepGraphs | None = None
     _idle: Tensor | None = None  # (N,) bool: rows whose steps do not count for the rest of the rollout
     group: Group | None = None  # of a data parallel run, see agents.parallel
     together: Callable[[], AbstractContextManager] = nullcontext  # what an update runs in
@@ -61,7 +64,7 @@ class OnDeviceRollouts(Regularized):
         )
 
     def _excluded_save_params(self) -> list[str]:
-        ours = ["_last_obs", "_last_episode_starts", "_running", "_reader", "_idle", "group", "together"]
+        ours = ["_last_obs", "_last_episode_starts", "_running", "_reader", "_graphs", "_idle", "group", "together"]
         return [*super()._excluded_save_params(), *ours]  # type: ignore[misc]
 
     def collect_rollouts(self, env: VecEnv, callback: BaseCallback, rollout_buffer: Any, n_rollout_steps: int) -> bool:
@@ -74,17 +77,15 @@ class OnDeviceRollouts(Regularized):
         truncates = env.batch.world.max_steps > 0
         self._begin_rollout(env)
         signals = SignalTotals(env.batch.tensors.signals, env.num_envs, env.device)
-        read = self._new_reader(env.num_envs)
-        obs = _on(device, env.batch.tensors.obs)
+        read, take_step = self._prepare_steps(env)
         callback.on_rollout_start()
         if self.group is not None:
             self.group.agree_generators()
         for t in range(n_rollout_steps):
             with torch.no_grad():
-                obs, actions, values, log_probs = self._decide(read(obs), obs)
+                obs, actions, values, log_probs, step = take_step()
             rollout_buffer.allocate(obs, actions, truncates)
             rollout_buffer.put(t, obs, actions=actions, values=values.flatten(), log_probs=log_probs)
-            step = env.step_tensor(self._within_bounds(actions).to(env.device))
             done = step.terminated | step.truncated
             timeouts = step.truncated & ~step.terminated
             rollout_buffer.put(t, {}, rewards=step.reward, dones=done, timeouts=timeouts)
@@ -92,9 +93,8 @@ class OnDeviceRollouts(Regularized):
                 for name, value in step.final_obs.items():
                     rollout_buffer.final_observations[name][t] = value
             signals.add(step.signals, done if self._idle is None else done & ~self._idle)
-            obs = _on(device, step.obs)
             self.num_timesteps += env.num_envs * (1 if self.group is None else self.group.size)  # type: ignore[attr-defined]
-            told = {"new_obs": obs, "rewards": _Lazy(step.reward), "dones": _Lazy(done), "actions": actions}
+            told = {"new_obs": step.obs, "rewards": _Lazy(step.reward), "dones": _Lazy(done), "actions": actions}
             callback.update_locals({**locals(), **told, "infos": [{}] * env.num_envs, "n_steps": t + 1})
             if not callback.on_step():
                 return False
@@ -103,7 +103,7 @@ class OnDeviceRollouts(Regularized):
         self._record_episodes(rollout_buffer)  # before bootstrap and KL, which are no part of an episode's return
         with torch.no_grad():
             self._punish(rollout_buffer)
-            self._finish_rollout(rollout_buffer, lambda: policy.value(read(obs)).flatten())
+            self._finish_rollout(rollout_buffer, lambda: policy.value(read(_on(device, env.batch.tensors.obs))).flatten())
         for name, mean in signals.means(self.group).items():
             self.logger.record(f"signals/{name}", mean)  # type: ignore[attr-defined]
         callback.update_locals(locals())
@@ -134,14 +134,42 @@ class OnDeviceRollouts(Regularized):
         self._bootstrap_truncated(buffer)
         buffer.finish(last_values())
 
-    def _new_reader(self, rows: int) -> Callable[[dict[str, Tensor]], Tensor]:
-        """Return what turns observations into features; what an older policy has read is forgotten."""
-        if self.policy.trunk is None:  # type: ignore[attr-defined]
-            return self.policy.features  # type: ignore[attr-defined]
-        if self._reader is None or self._reader.rows != rows or self._reader.policy is not self.policy:  # type: ignore[attr-defined]
-            self._reader = Reader(self.policy, rows)  # type: ignore[attr-defined]
-        self._reader.forget()
-        return self._reader
+    def _prepare_steps(self, env: TensorVecEnv) -> tuple[Callable[[dict[str, Tensor]], Tensor], Callable[[], Acted]]:
+        """Return what turns observations into features, and what takes a step of policy and environment.
+
+        What an older policy has read is forgotten. On a GPU steps without late rows are replays of a graph.
+        """
+        policy, device = self.policy, self.device  # type: ignore[attr-defined]
+
+        def act(features: Tensor, obs: dict[str, Tensor]) -> Acted:
+            obs, *decided = self._decide(features, obs)
+            obs = {name: value.clone() for name, value in obs.items()}  # the environment writes over its own
+            return Acted(obs, *decided, env.step_tensor(self._within_bounds(decided[0]).to(env.device)))
+
+        def now() -> dict[str, Tensor]:
+            return _on(device, env.batch.tensors.obs)
+
+        if policy.trunk is None:
+            return policy.features, lambda: act(policy.features(now()), now())
+        if self._reader is None or self._reader.rows != env.num_envs or self._reader.policy is not policy:
+            self._reader, self._graphs = Reader(policy, env.num_envs), None
+        reader = self._reader
+        reader.forget()
+        if not graphs.possible(device, env.device):
+            return reader, lambda: act(reader(now()), now())
+        if self._graphs is None or self._graphs.env is not env:
+
+            def step(reach: int) -> Acted:
+                return act(reader.read(now(), Plan(reader.filled, 0, 0, reach, True)), now())
+
+            self._graphs = graphs.StepGraphs(step, env, reader)
+        replay = self._graphs
+
+        def take_step() -> Acted:
+            plan = reader.plan(now())
+            return act(reader.read(now(), plan), now()) if plan.late else replay(plan.reach)
+
+        return reader, take_step
 
     def _within_bounds(self, actions: Tensor) -> Tensor:
         """Clip continuous actions to their box, as SB3 does."""

@@ -8,7 +8,7 @@ from stable_baselines3.common.vec_env import VecMonitor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from agents import GRPO, PPO, TransformerPolicy, evaluate
+from agents import GRPO, PPO, TransformerPolicy, evaluate, graphs
 from agents.buffers import SequenceRolloutBuffer
 from agents.reading import Plan, Reader
 from agents.rollouts import SignalTotals
@@ -220,3 +220,45 @@ def test_evaluation_is_the_same_with_and_without_the_cache():
             return model.policy._predict(obs, deterministic=True)
 
     assert cached.mean_return == evaluate(plain, "Tokens/Copy-v0", "test", max_levels=200, length=4).mean_return
+
+
+class Steps(graphs.StepGraphs):
+    """Takes steps one by one where a GPU would replay them; all else is as with graphs."""
+
+    def warm_up(self, bucket):
+        for _ in range(graphs.WARM_UP):
+            self.act(bucket)
+
+    def capture(self, bucket):
+        class Graph:
+            def replay(graph):
+                for name, value in self.act(bucket)._asdict().items():
+                    if isinstance(value, torch.Tensor):
+                        getattr(acted, name).copy_(value)
+                    elif name == "obs":
+                        for field, tensor in value.items():
+                            acted.obs[field].copy_(tensor)
+
+        restore = self.save()
+        acted = self.act(bucket)
+        restore()
+        return Graph(), acted
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_graphs_of_steps_change_no_number(backbone, monkeypatch):
+    """Warm-up steps are undone, and what a replay leaves is stored before the next one."""
+    found = []
+    for replayed in (False, True):
+        if replayed:
+            monkeypatch.setattr(graphs, "possible", lambda *_: True)
+            monkeypatch.setattr(graphs, "StepGraphs", Steps)
+        env = TensorVecEnv("Tokens/Copy-v0", 6, seed=0, length=4)
+        kwargs = {"backbone": backbone, "optimizer_kwargs": {"eps": 1e-5}}
+        model = PPO(TransformerPolicy, env, n_steps=24, batch_size=36, seed=0, device="cpu", policy_kwargs=kwargs)
+        model.learn(3 * 6 * 24)
+        assert bool(model._graphs) == replayed
+        found.append((model.rollout_buffer.tensors["actions"], list(model.policy.parameters())))
+    (actions, parameters), (same, equal) = found
+    assert torch.equal(actions, same)
+    assert max((a - b).abs().max().item() for a, b in zip(parameters, equal, strict=True)) < 1e-5

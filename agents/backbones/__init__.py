@@ -4,10 +4,10 @@ import importlib
 from dataclasses import fields
 from typing import Any
 
-from agents.backbones.base import Backbone, Layout, copy_rows
+from agents.backbones.base import Backbone, Layout, tensors_of
 from agents.backbones.transformer import Transformer, TransformerConfig
 
-__all__ = ["Backbone", "Layout", "Transformer", "TransformerConfig", "configure", "copy_rows", "make_backbone"]
+__all__ = ["Backbone", "Layout", "Transformer", "TransformerConfig", "configure", "make_backbone", "tensors_of"]
 
 KINDS = {  # kind -> module, class and configuration; only the one asked for is imported
     "transformer": ("agents.backbones.transformer", "Transformer", "TransformerConfig"),

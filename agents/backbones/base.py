@@ -4,6 +4,7 @@ Tokens are packed: P real tokens of S texts and no padding, so that embeddings, 
 else; only attention needs the (S, L) rectangle, through `spread` and `pick`.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,10 +129,10 @@ class Backbone(nn.Module):
         raise NotImplementedError
 
 
-def copy_rows(cache: Any, source: Tensor, target: Tensor, dim: int) -> None:
-    """Copy rows `source` (M,) of a cache, of every tensor in its lists, tuples and dicts, onto rows `target` (M,)."""
+def tensors_of(cache: Any) -> Iterator[Tensor]:
+    """Yield the tensors of a cache: itself, or those in its lists, tuples and dicts."""
     if isinstance(cache, Tensor):
-        cache.index_copy_(dim, target, cache.index_select(dim, source))
+        yield cache
         return
     for part in cache.values() if isinstance(cache, dict) else cache:
-        copy_rows(part, source, target, dim)
+        yield from tensors_of(part)
