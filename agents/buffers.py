@@ -54,7 +54,9 @@ class SequenceRolloutBuffer(BaseBuffer):
         self.observations = {name: room(value) for name, value in obs.items()}
         self.final_observations = {name: room(value) for name, value in obs.items()} if keep_finals else {}
         scalar = torch.zeros(self.n_envs)
-        self.tensors = {name: room(scalar) for name in ("rewards", *SAMPLES[1:])} | {"actions": room(actions.float() if actions.is_floating_point() else actions)}
+        self.tensors = {name: room(scalar) for name in ("rewards", *SAMPLES[1:])} | {
+            "actions": room(actions.float() if actions.is_floating_point() else actions)
+        }
         self.tensors |= {name: room(scalar.bool()) for name in ("dones", "timeouts", "unused")}
 
     def put(self, t: int, obs: dict[str, Tensor], **values: Tensor) -> None:

@@ -1,7 +1,8 @@
 """Checkpoints that are whole or not there: written beside their place, then renamed into it.
 
-One holds all that training goes on from: the model with its optimiser, the environment's snapshot, the generators, and
-the history of the run. After a kill at any moment the newest folder with a checkpoint's name is a whole one.
+One holds all that training goes on from: the model with its optimiser, the environment's snapshot, the generators,
+what may be replayed, and the history of the run. No number depends on when one is written. After a kill at any moment
+the newest folder with a checkpoint's name is a whole one.
 """
 
 import json
@@ -18,17 +19,22 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 KEPT = 2  # older checkpoints are removed
 
 
-def save(folder: Path, model: BaseAlgorithm, history: dict[str, Any]) -> Path:
-    """Write a checkpoint into `folder` and return its path."""
+def save(folder: Path, model: BaseAlgorithm, history: dict[str, Any], environment: bytes | None = None) -> Path:
+    """Write a checkpoint into `folder` and return its path.
+
+    `environment` is the snapshot that the next rollout begins from; None takes it now. During `on_rollout_start` that
+    is too late: algorithms of whole episodes have begun new ones by then, and would do so again.
+    """
     place = folder / f"checkpoint-{model.num_timesteps:012d}"
     writing = folder / f".writing-{os.getpid()}"
     shutil.rmtree(writing, ignore_errors=True)
     writing.mkdir(parents=True)
     model.save(writing / "model.zip")
-    (writing / "environment.bin").write_bytes(model.env.batch.snapshot())  # type: ignore[union-attr]
+    (writing / "environment.bin").write_bytes(environment or model.env.batch.snapshot())  # type: ignore[union-attr]
     _, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002  # SB3 shuffles by this generator
     np.savez(writing / "numpy.npz", keys=keys, rest=np.array([position, has_gauss, gauss]))
-    torch.save({"cpu": torch.get_rng_state(), "cuda": _cuda_states()}, writing / "torch.pt")
+    states = {"cpu": torch.get_rng_state(), "cuda": _cuda_states(), **_left_out(model)}
+    torch.save(states, writing / "torch.pt")
     version, words, gauss_next = random.getstate()
     told = {"history": history, "python": [version, list(words), gauss_next]}
     (writing / "history.json").write_text(json.dumps(told))
@@ -37,6 +43,23 @@ def save(folder: Path, model: BaseAlgorithm, history: dict[str, Any]) -> Path:
     for old in checkpoints(folder)[:-KEPT]:
         shutil.rmtree(old, ignore_errors=True)
     return place
+
+
+def _left_out(model: Any) -> dict[str, Any]:
+    """Return what SB3's `save` leaves out and numbers depend on: returns of unfinished episodes, stored transitions."""
+    running, memory = getattr(model, "_running", None), getattr(model.rollout_buffer, "memory", None)
+    found: dict[str, Any] = {} if running is None else {"running": torch.from_numpy(running)}
+    return (
+        found if memory is None else {**found, "written": memory.written, "held": [dict(part) for part in memory.held]}
+    )
+
+
+def _put_back(model: Any, states: dict[str, Any]) -> None:
+    if "running" in states:
+        model._running = states["running"].numpy()
+    if "held" in states:
+        memory = model.rollout_buffer.memory
+        memory.written, memory.held = states["written"], type(memory.held)(*states["held"])
 
 
 def _cuda_states() -> list[torch.Tensor]:
@@ -54,7 +77,7 @@ def clear(folder: Path) -> None:
     for pattern in ("checkpoint-*", ".writing-*", "tensorboard"):
         for old in folder.glob(pattern):
             shutil.rmtree(old)
-    for name in ("results.json", "curve.png", "model.zip"):
+    for name in ("options.yaml", "progress.csv", "results.json", "curve.png", "model.zip"):
         (folder / name).unlink(missing_ok=True)
 
 
@@ -72,6 +95,7 @@ def load(place: Path, algorithm: type[BaseAlgorithm], env: Any, device: str) -> 
         position, has_gauss, gauss = saved["rest"]
         np.random.set_state(("MT19937", saved["keys"], int(position), int(has_gauss), float(gauss)))  # noqa: NPY002
     states = torch.load(place / "torch.pt", weights_only=True)
+    _put_back(model, states)
     torch.set_rng_state(states["cpu"])
     if states["cuda"] and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(states["cuda"])

@@ -1,5 +1,6 @@
-"""What a training run shows at its end: a table of before and after, sample texts, and a learning curve."""
+"""What runs show at their end: tables and sample texts, a learning curve, the parallel coordinates of a sweep."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,3 +74,47 @@ def draw_curve(path: Path, history: dict[str, Any], metric: str) -> None:
     axes.legend()
     figure.savefig(path, dpi=120)
     plt.close(figure)
+
+
+def draw_parallel(path: Path, lines: list[dict[str, Any]], names: list[str], logarithmic: list[str]) -> None:
+    """Draw each trial of a sweep as a line through the values of its options, coloured by its `value`, as a PNG.
+
+    Options whose values are not all numbers have them one above the other.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    columns = [*names, "value"]
+    figure, axes = plt.subplots(figsize=(2.2 * len(columns) + 2, 4.5), constrained_layout=True)
+    heights = []
+    for x, name in enumerate(columns):
+        scaled, ticks = _scaled([line[name] for line in lines], name in logarithmic)
+        heights.append(scaled)
+        axes.axvline(x, color="black", lw=0.8)
+        for height, label in ticks:
+            axes.text(x + 0.02, height, label, fontsize=7, va="center")
+    values = [line["value"] for line in lines]
+    colours = plt.cm.ScalarMappable(plt.Normalize(min(values), max(values)), "viridis")
+    for line, trial in sorted(zip(lines, zip(*heights, strict=True), strict=True), key=lambda pair: pair[0]["value"]):
+        style = "-" if line.get("state") == "complete" else ":"
+        axes.plot(range(len(columns)), trial, style, color=colours.to_rgba(line["value"]), alpha=0.8)
+    axes.set(xticks=range(len(columns)), xticklabels=columns, yticks=[], title="solid: complete, dotted: pruned")
+    figure.colorbar(colours, ax=axes, label="value")
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def _scaled(values: list[Any], logarithmic: bool) -> tuple[list[float], list[tuple[float, str]]]:
+    """Return heights from 0 to 1 of values, and labels at some heights."""
+    try:
+        numbers = [float(value) for value in values]
+    except ValueError:
+        kinds = sorted(set(map(str, values)))
+        places = {kind: i / max(len(kinds) - 1, 1) for i, kind in enumerate(kinds)}
+        return [places[str(value)] for value in values], [(height, kind) for kind, height in places.items()]
+    scale = math.log if logarithmic else float
+    low, high = scale(min(numbers)), scale(max(numbers))
+    heights = [(scale(number) - low) / ((high - low) or 1.0) for number in numbers]
+    return heights, [(height, f"{number:.3g}") for height, number in set(zip(heights, numbers, strict=True))][:12]

@@ -1,0 +1,390 @@
+"""What a training run can be told, as typed options: from a world's preset, a YAML file and the command line.
+
+    python -m agents.train Tokens/Addition-v0 --algo trpo --target-kl 0.02 --backbone gru --backbone.width 128
+
+Each algorithm and each backbone has a dataclass of its own, so an option that the chosen ones do not have is an error.
+Algorithms' options have Stable-Baselines3's names. A YAML file holds what the command line can say, a `.` of a flag as
+a level of nesting, with what depends on the choice of algorithm (its own options, and others) and of backbone under
+`algorithms` and `backbones`:
+
+    worlds: [Tokens/Addition-v0]  # in a preset: for which it is; first of all the presets in agents/presets
+    steps: 1_000_000
+    set: {digits: 3}
+    warm: {epochs: 6}
+    backbones: {transformer: {width: 64}}
+    algorithms: {ppo: {n_steps: 20, learning_rate: "linear:1e-3"}}
+
+A run writes what it uses to `options.yaml`, in the same form: `--config runs/a/options.yaml` repeats it.
+"""
+
+import argparse
+import importlib
+import os
+from collections.abc import Sequence
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+import tyro
+import yaml
+
+from agents import schedules
+from agents.backbones import KINDS
+from agents.exploration import Sampling
+from agents.reference import KL
+from agents.replay import Replay
+from llm_envs.checks import parse_values
+from llm_envs.registration import ids
+from llm_envs.world import check_choice
+
+PRESETS = Path(__file__).parent / "presets"
+DEFAULT_WORLD = "Tokens/Addition-v0"
+SCHEDULED = ("learning_rate", "clip_range", "clip_range_vf")  # options that are texts for agents.schedules
+
+
+# ---------------------------------------------------------------------- algorithms
+
+
+@dataclass(frozen=True)
+class Replayed(Replay):
+    """Experience replay, with 0 batches for none."""
+
+    batches: int = 0  # replayed batches, each an optimizer step, after every fresh one; 0: no replay
+
+    def __post_init__(self) -> None:
+        if self.batches:
+            super().__post_init__()
+
+
+@dataclass(frozen=True)
+class Learning:
+    """Settings of every algorithm."""
+
+    learning_rate: str = "linear:1e-3"  # 1e-3, linear:1e-3:end=1e-4:fraction=0.8, cosine:1e-3:warmup=0.05:end=1e-5
+    gamma: float = 0.99  # discount
+    kl: KL = field(default_factory=lambda: KL(coefficient=0.0))  # to the policy as it is after the warm start; 0: none
+
+    def __post_init__(self) -> None:
+        for name in SCHEDULED:
+            if getattr(self, name, None) is not None:
+                schedules.parse(getattr(self, name))
+        for name, on in (("kl", "coefficient"), ("replay", "batches")):
+            term = getattr(self, name, None)
+            if term is not None and not getattr(term, on) and term != _default(type(self), name):
+                raise ValueError(f"{name}.{on} is 0, which leaves {name} out; its other options then do nothing")
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments of the algorithm's class."""
+        found = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "group_size"}
+        for name in SCHEDULED:
+            if found.get(name) is not None:
+                found[name] = schedules.parse(found[name])
+        found["kl"] = self.kl if self.kl.coefficient else None
+        if "replay" in found:
+            found["replay"] = Replay(**asdict(self.replay)) if self.replay.batches else None  # type: ignore[attr-defined]
+        if found.get("vf_coef", 0.0) is None:
+            del found["vf_coef"]
+        return found
+
+
+@dataclass(frozen=True)
+class PPOOptions(Learning):
+    """Proximal policy optimisation."""
+
+    n_steps: int = 32  # of every row, between two updates
+    batch_size: int = 1024  # states in a minibatch
+    n_epochs: int = 4  # passes over a rollout
+    gae_lambda: float = 0.95
+    clip_range: str = "0.2"  # of the probability ratio; may be a schedule
+    clip_range_high: float | None = None  # above 1, if other than below ("clip-higher")
+    clip_range_vf: str | None = None  # of the change of a value; none if not given
+    normalize_advantage: bool = True  # over a minibatch
+    target_kl: float | None = None  # end an update's epochs at 1.5 times this KL, nats a token
+    ent_coef: float = 0.0  # of the entropy bonus
+    vf_coef: float = 0.5  # of the value loss
+    max_grad_norm: float = 0.5
+
+
+@dataclass(frozen=True)
+class A2COptions(Learning):
+    """Advantage actor-critic: one step on a whole rollout."""
+
+    n_steps: int = 16  # of every row, between two updates
+    gae_lambda: float = 1.0
+    normalize_advantage: bool = False  # over the rollout
+    use_rms_prop: bool = False  # RMSprop in place of Adam
+    ent_coef: float = 0.0  # of the entropy bonus
+    vf_coef: float = 0.5  # of the value loss
+    max_grad_norm: float = 0.5
+    replay: Replayed = field(default_factory=Replayed)
+
+
+@dataclass(frozen=True)
+class TRPOOptions(Learning):
+    """Trust region policy optimisation: a natural gradient step under a bound on the KL."""
+
+    kl: KL = field(default_factory=lambda: KL(coefficient=0.0, place="reward"))  # as the others'; "reward" alone
+    n_steps: int = 32  # of every row, between two updates
+    batch_size: int = 1024  # states in a minibatch of the critic
+    gae_lambda: float = 0.95
+    normalize_advantage: bool = True
+    target_kl: float = 0.01  # bound on the mean KL of an update, nats a token
+    n_critic_updates: int = 10  # passes of the critic, whose learning rate is `learning_rate`
+    cg_max_steps: int = 15  # conjugate gradient iterations
+    cg_damping: float = 0.1
+    line_search_shrinking_factor: float = 0.8
+    line_search_max_iter: int = 10
+    sub_sampling_factor: int = 1  # every so many of the states
+    fisher_share: float = 0.1  # of the texts, or states, in the Fisher matrix
+
+
+@dataclass(frozen=True)
+class REINFORCEOptions(Learning):
+    """REINFORCE on whole episodes."""
+
+    gamma: float = 1.0  # discount
+    n_steps: int = 0  # most steps of an episode; 0: the world's limit
+    baseline: Literal["none", "moving_average", "learned", "leave_one_out"] = "moving_average"
+    normalize: Literal["none", "batch"] = "none"  # divide a rollout's advantages by their deviation
+    group_size: int = 1  # episodes of one level, for leave_one_out
+    ent_coef: float = 0.0  # of the entropy bonus
+    vf_coef: float | None = None  # of the value loss; if not given 0.5 with the learned baseline, else 0
+    max_grad_norm: float = 0.5
+    use_rms_prop: bool = False  # RMSprop in place of Adam
+    replay: Replayed = field(default_factory=Replayed)
+
+
+@dataclass(frozen=True)
+class RLOOOptions(Learning):
+    """REINFORCE with a leave-one-out baseline."""
+
+    gamma: float = 1.0  # discount
+    n_steps: int = 0  # most steps of an episode; 0: the world's limit
+    normalize: Literal["none", "batch"] = "none"  # divide a rollout's advantages by their deviation
+    group_size: int = 8  # episodes of one level
+    ent_coef: float = 0.0  # of the entropy bonus
+    max_grad_norm: float = 0.5
+    use_rms_prop: bool = False  # RMSprop in place of Adam
+
+
+@dataclass(frozen=True)
+class GRPOOptions(Learning):
+    """Group relative policy optimisation."""
+
+    gamma: float = 1.0  # discount
+    n_steps: int = 0  # most steps of an episode; 0: the world's limit
+    batch_size: int = 1024  # states in a minibatch
+    n_epochs: int = 1  # passes over a rollout
+    group_size: int = 8  # episodes of one level
+    scale: bool = True  # divide by the group's deviation; False with weighting "episode" is Dr. GRPO
+    weighting: Literal["sequence", "episode", "token"] = "sequence"  # of tokens
+    clip_range: str = "0.2"  # of the probability ratio; may be a schedule
+    clip_range_high: float | None = None  # above 1, if other than below ("clip-higher")
+    target_kl: float | None = None  # end an update's epochs at 1.5 times this KL, nats a token
+    ent_coef: float = 0.0  # of the entropy bonus
+    max_grad_norm: float = 0.5
+
+
+def _default(options: type, name: str) -> Any:
+    found = next(each for each in fields(options) if each.name == name)
+    return found.default if found.default is not MISSING else found.default_factory()  # type: ignore[misc, operator]
+
+
+ALGORITHM_OPTIONS: dict[str, type[Learning]] = {
+    "ppo": PPOOptions,
+    "a2c": A2COptions,
+    "trpo": TRPOOptions,
+    "reinforce": REINFORCEOptions,
+    "rloo": RLOOOptions,
+    "grpo": GRPOOptions,
+}
+
+
+# ---------------------------------------------------------------------- the run
+
+
+@dataclass(frozen=True)
+class WarmStart:
+    """Imitation before RL; none with epochs 0."""
+
+    episodes: int = 40_000  # reference episodes, from the train split
+    epochs: int = 0  # most passes over them
+    batch_size: int = 256  # episodes in a minibatch
+    learning_rate: float = 4e-3
+    stop_at: float = 0.45  # end when the metric on 500 validation levels reaches this; it is looked at every 25 steps
+
+
+@dataclass(frozen=True)
+class PolicyOptions:
+    """What is trained of the policy, and how it is computed; see agents.policies.TransformerPolicy."""
+
+    sampling: Sampling = field(default_factory=Sampling)
+    shared_value: bool = False  # let the value's loss shape the trunk too
+    low_rank: int = 0  # rank of LoRA adapters, in place of the trunk's own weights; 0 for none
+    frozen: tuple[str, ...] = ()  # names of parameters, or their beginnings, that do not train
+    weight_decay: float = 0.0  # of matrices, decoupled
+    max_tokens_per_pass: int | None = None  # larger updates recompute group by group, for memory
+    autocast: Literal["bfloat16"] | None = None
+
+
+Algorithm = TypeVar("Algorithm", bound=Learning)
+Network = TypeVar("Network")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Generic[Algorithm, Network]):
+    """A training run."""
+
+    world: tyro.conf.Positional[str] = DEFAULT_WORLD  # one of `llm-envs list`
+    algo: Literal["ppo", "a2c", "trpo", "reinforce", "rloo", "grpo"] = "ppo"  # the options below are of the one chosen
+    backbone: Literal["transformer", "gru", "huggingface"] = "transformer"  # also of worlds without text
+    config: Path | None = None  # YAML with options, over the world's preset; see agents/options.py
+    set: tuple[str, ...] = ()  # the world's configuration, as name=value
+    weights: tuple[str, ...] = ()  # reward weights by signal, as name=value
+    metric: str = ""  # the signal that is reported and that ends training; the world's first if not given
+    steps: int = 1_000_000  # environment steps (tokens) in all
+    num_envs: int = 256  # rows; of reinforce, rloo and grpo the episodes of an update
+    stop_at: float | None = None  # end when the metric on the validation split reaches this
+    out: Path = Path("runs/train")  # folder of the run
+    resume: tyro.conf.FlagCreatePairsOff[bool] = False  # go on from the last checkpoint in `out`, with its options
+    checkpoint_every: float = 20.0  # seconds between checkpoints; no number depends on it
+    validate_every: int = 10  # rollouts between evaluations on the validation split
+    seed: int = 0
+    device: str = "auto"  # "cpu", "cuda", or "auto" for CUDA where there is one
+    threads: int = 0  # threads of torch; 0 for torch's own choice
+    algorithm: Annotated[Algorithm, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff]
+    policy: Annotated[PolicyOptions, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff] = field(
+        default_factory=PolicyOptions
+    )
+    network: Annotated[Network, tyro.conf.arg(name="backbone"), tyro.conf.FlagConversionOff]
+    warm: WarmStart = field(default_factory=WarmStart)
+
+    def policy_kwargs(self) -> dict[str, Any]:
+        """Return the keyword arguments of `TransformerPolicy`."""
+        return {**asdict(self.policy), "backbone": {"kind": self.backbone, **asdict(self.network)}}  # type: ignore[call-overload]
+
+
+FREE = ("config", "out", "resume", "steps", "stop_at", "checkpoint_every", "device", "threads")  # see `parse`
+SAVED = "options.yaml"
+
+
+def as_settings(options: Options) -> dict[str, Any]:
+    """Return the options as a YAML file has them."""
+    found = asdict(options)
+    algorithm, policy, network = (found.pop(name) for name in ("algorithm", "policy", "network"))
+    for name in ("config", "out", "resume"):
+        del found[name]
+    found["set"], found["weights"] = parse_values(options.set), parse_values(options.weights)
+    found |= {**policy, "algorithms": {options.algo: algorithm}, "backbones": {options.backbone: network}}
+    return yaml.safe_load(yaml.safe_dump(found))
+
+
+def save(options: Options, folder: Path) -> None:
+    """Write the options into a run's folder, whole or not at all."""
+    writing = folder / f".{SAVED}"
+    writing.write_text(yaml.safe_dump(as_settings(options), sort_keys=False))
+    os.replace(writing, folder / SAVED)
+
+
+# ---------------------------------------------------------------------- reading
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return the settings in a YAML file; ValueError if it holds no mapping or an unknown algorithm or backbone."""
+    settings = yaml.safe_load(path.read_text())
+    if not isinstance(settings, dict):
+        raise ValueError(f"{path} holds {type(settings).__name__}; it must map options to values")
+    for group, known in (("algorithms", ALGORITHM_OPTIONS), ("backbones", KINDS)):
+        if unknown := [name for name in settings.get(group) or {} if name not in known]:
+            raise ValueError(f"{path}: {group} has {', '.join(unknown)}; there are {', '.join(known)}")
+    return settings
+
+
+def preset(world: str) -> dict[str, Any]:
+    """Return the settings of the preset for a world; none for a world without one."""
+    return next((found for path in sorted(PRESETS.glob("*.yaml")) if world in (found := read(path))["worlds"]), {})
+
+
+def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Return settings with those of `above` over those of `below`, level by level."""
+    found = dict(below)
+    for name, value in above.items():
+        both = isinstance(value, dict) and isinstance(found.get(name), dict)
+        found[name] = merged(found[name], value) if both else value
+    return found
+
+
+def flags(settings: dict[str, Any], prefix: str = "--") -> list[str]:
+    """Return settings as the command line says them."""
+    found: list[str] = []
+    for name, value in settings.items():
+        flag = prefix + name.replace("_", "-")
+        if isinstance(value, dict):
+            found += flags(value, f"{flag}.")
+        else:
+            found += [flag, *map(str, value if isinstance(value, (list, tuple)) else [value])]
+    return found
+
+
+def network_options(kind: str) -> type:
+    """Return the dataclass of a backbone's options."""
+    module, _, config = KINDS[kind]
+    return getattr(importlib.import_module(module), config)
+
+
+def parse(args: Sequence[str], description: str = "") -> Options:
+    """Return what a command line says, over `--config`, over the world's preset or, with `--resume`, the saved options.
+
+    A run that resumes has its saved options. Of those only `FREE` may be given other values: where and how fast it
+    runs, and how long: schedules then go on towards the new end.
+
+    Raises:
+        ValueError: an option that contradicts another or, with `--resume`, the saved ones.
+        SystemExit: an unknown option or a malformed value, told on stderr.
+    """
+    given = list(args)
+    chosen = _choices(given)
+    saved = Path(chosen.out or _default(Options, "out")) / SAVED
+    resuming = chosen.resume and saved.is_file()
+    config = read(Path(chosen.config)) if chosen.config else {}
+    begins = bool(given) and not given[0].startswith("-")
+    world = given.pop(0) if begins else next((given.pop(i) for i, arg in enumerate(given) if arg in ids()), None)
+    was = read(saved) if resuming else {}
+    world = world or config.get("world") or was.get("world") or DEFAULT_WORLD
+    settings = merged(was or preset(world), config)
+    algo, backbone = (getattr(chosen, name) or settings.get(name) or DEFAULTS[name] for name in DEFAULTS)
+    check_choice("algo", algo, tuple(ALGORITHM_OPTIONS))
+    check_choice("backbone", backbone, tuple(KINDS))
+    own = [settings.pop(group, {}).get(name) or {} for group, name in (("algorithms", algo), ("backbones", backbone))]
+    pairs = {name: settings.pop(name, None) or {} for name in ("set", "weights")}
+    for name in ("world", "worlds", *DEFAULTS):
+        settings.pop(name, None)
+    told = ["--algo", algo, "--backbone", backbone, *flags(settings), *flags(own[0]), *flags(own[1], "--backbone.")]
+    form: Any = Options
+    form = form[ALGORITHM_OPTIONS[algo], network_options(backbone)]
+    options: Options = tyro.cli(form, args=[world, *told, *given], description=description)
+    for name, known in pairs.items():
+        every = {**known, **parse_values(getattr(options, name))}
+        options = replace(options, **{name: tuple(f"{key}={value}" for key, value in every.items())})  # type: ignore[arg-type]
+    if resuming:
+        _refuse_changes(was, as_settings(options), saved)
+    return options
+
+
+DEFAULTS = {"algo": "ppo", "backbone": "transformer"}
+
+
+def _choices(args: list[str]) -> argparse.Namespace:
+    """Return those flags on which it depends which others there are."""
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for name in ("algo", "backbone", "config", "out"):
+        first.add_argument(f"--{name}")
+    first.add_argument("--resume", action="store_true")
+    return first.parse_known_args(args)[0]
+
+
+def _refuse_changes(was: dict[str, Any], now: dict[str, Any], path: Path) -> None:
+    changed = {name for name in was.keys() | now.keys() if name not in FREE and was.get(name) != now.get(name)}
+    if changed:
+        told = "; ".join(f"{name} {was.get(name)} -> {now.get(name)}" for name in sorted(changed))
+        raise ValueError(f"--resume goes on with the options in {path}; these differ: {told}")
