@@ -122,7 +122,7 @@ class SequenceRolloutBuffer(BaseBuffer):
         if last is not None:
             observations = gather(self.observations, last, steps, rows)
         else:
-            observations = {name: value[steps, rows] for name, value in self.observations.items()}
+            observations = {name: value[steps, rows] for name, value in self.observations.items()} | {"flat": flat}
         return DictRolloutBufferSamples(observations, *(self.tensors[name][steps, rows] for name in SAMPLES))
 
     def _get_samples(self, batch_inds: np.ndarray, env: Any = None) -> Any:

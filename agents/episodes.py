@@ -68,10 +68,12 @@ class WholeEpisodes(OnDeviceRollouts):
             found = [self.group.gather(value, 1) for value in found]
         returns, values, used = found
         lengths = used.sum(dim=0)
-        advantages = self._advantages(returns, values, used, lengths) * token_weights(lengths, self.weighting) * used
+        weights = token_weights(lengths, self.weighting) * used
+        advantages = self._advantages(returns, values, used, lengths) * weights
         if self.group is not None:
-            advantages = advantages.chunk(self.group.size, dim=1)[self.group.rank]
+            advantages, weights = (x.chunk(self.group.size, dim=1)[self.group.rank] for x in (advantages, weights))
         held["advantages"].copy_(advantages)
+        held["weights"] = weights
 
     def _advantages(self, returns: Tensor, values: Tensor, used: Tensor, lengths: Tensor) -> Tensor:
         """Return advantages (T, N).

@@ -11,6 +11,7 @@ from torch import Tensor
 from agents.collectives import Group
 from agents.kl import AdaptiveCoefficient, FixedCoefficient, estimator
 from agents.policies import TransformerPolicy
+from agents.sequences import places
 from llm_envs.world import check_choice
 
 
@@ -120,13 +121,15 @@ class Regularized:
     def train(self) -> None:
         """Run the algorithm's `train()`; with the KL in the loss, `c_H H - beta KL` takes the entropy's place in it.
 
-        SB3 adds -ent_coef * mean(entropy), so with ent_coef 1 the loss gets -c_H mean(H) + beta mean(KL), exactly.
+        SB3 adds -ent_coef * mean(entropy), so with ent_coef 1 the loss gets -c_H mean(H) + beta mean(KL), exactly. Tokens that have weights in
+        the advantage have them in the KL, too: GRPO's is inside the mean over each episode.
         """
         if self.kl is None or self.kl.place != "loss":
             super().train()  # type: ignore[misc]
             return
         reference, control, entropy_coefficient = self.reference, self.kl_control, self.ent_coef  # type: ignore[has-type]
         assert reference is not None and control is not None
+        weights = self.rollout_buffer.tensors.get("weights")  # type: ignore[attr-defined]
         sums = torch.zeros(3, device=self.device)  # type: ignore[attr-defined]
 
         def regularizer(obs: Any, actions: Tensor, distribution: Distribution, log_probs: Tensor) -> Tensor:
@@ -135,6 +138,8 @@ class Regularized:
             assert entropy is not None
             if torch.is_grad_enabled():
                 sums.add_(torch.stack((kl.detach().sum(), entropy.detach().sum(), kl.new_tensor(float(len(kl))))))
+            if (flat := places(obs)) is not None and weights is not None:
+                kl = kl * weights[flat % len(weights), flat // len(weights)]
             return entropy_coefficient * entropy - control.value * kl
 
         policy: TransformerPolicy = self.policy  # type: ignore[attr-defined]

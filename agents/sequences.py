@@ -7,6 +7,7 @@ costs one pass an episode in place of one a token. A run ends where an episode e
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -71,6 +72,11 @@ class Sequences:
             texts = {name: value[begin:end] for name, value in self.texts.items()}
             yield replace(part, texts=texts, lengths=self.lengths[begin:end], sequence=part.sequence - begin), mine
             begin = end
+
+
+def places(obs: Any) -> Tensor | None:
+    """Return where observations stand in the rollout buffer that they come from, (M,) flat indices, if they do."""
+    return obs.flat if isinstance(obs, Sequences) else obs.get("flat") if isinstance(obs, dict) else None
 
 
 def last_position(length: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from agents.policies import TransformerPolicy
 from agents.rollouts import OnDeviceRollouts
-from agents.sequences import Sequences
+from agents.sequences import Sequences, places
 
 
 class TRPO(OnDeviceRollouts, StockTRPO):
@@ -104,7 +104,7 @@ class TRPO(OnDeviceRollouts, StockTRPO):
         sb3-contrib drops the critic's gradients of parameters that the actor uses, so in this phase the features of
         the whole rollout are constants: they are computed once.
         """
-        flat = getattr(obs, "flat", None)
+        flat = places(obs)
         if flat is None:
             return type(self.policy).predict_values(self.policy, obs)
         if self._frozen_features is None:

@@ -17,11 +17,11 @@ from pathlib import Path
 RUNS = Path("runs/learning")
 TASKS = {  # name -> arguments of agents.train
     "addition": ["Tokens/Addition-v0", "--steps", "400_000"],
-    "reverse": ["Tokens/Copy-v0", "--set", "task=reverse", "--steps", "250_000"],
-    "sort": ["Tokens/Copy-v0", "--set", "task=sort", "--steps", "250_000"],
+    "reverse": ["Tokens/Copy-v0", "--set", "task=reverse", "length=6", "--steps", "300_000"],
+    "sort": ["Tokens/Copy-v0", "--set", "task=sort", "length=6", "--steps", "300_000"],
     "path-planner": ["PathPlanner-v0", "--steps", "400_000"],
-    "four-rooms": ["Nav/FourRooms-v0", "--steps", "1_000_000"],
-    "coin": ["Text/Coin-v0", "--steps", "60_000"],
+    "four-rooms": ["Nav/FourRooms-v0", "--steps", "2_000_000"],
+    "coin": ["Text/Coin-v0", "--steps", "40_000"],
 }
 ALGORITHMS = ("ppo", "trpo", "reinforce")
 SEEDS = (0, 1, 2)
@@ -41,7 +41,7 @@ def folder(task: str, algorithm: str, seed: int) -> Path:
 def main() -> None:
     """Run what is missing, or write the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=list(TASKS), help="one task")
+    parser.add_argument("--only", nargs="+", choices=list(TASKS), default=list(TASKS), help="these tasks")
     parser.add_argument("--report", action="store_true", help="write docs/results.md")
     options = parser.parse_args()
     if options.report:
@@ -50,7 +50,7 @@ def main() -> None:
         write(TASKS, ALGORITHMS, SEEDS, folder)
         return
     for seed in SEEDS:
-        for task in [options.only] if options.only else TASKS:
+        for task in options.only:
             for algorithm in ALGORITHMS:
                 place = folder(task, algorithm, seed)
                 if (place / "results.json").exists():

@@ -192,6 +192,26 @@ def test_kl_in_the_loss_is_a_term_of_the_gradient(estimator):
     assert model.logger.name_to_value["kl/per_token"] == pytest.approx(terms[estimator].mean().item(), abs=1e-5)
 
 
+def test_the_kl_of_grpo_is_inside_the_mean_over_each_episode():
+    """Without a reward the gradient of a step is that of beta / E sum_i 1/len_i sum_t KL_t."""
+    env = TensorVecEnv("Tokens/Copy-v0", 12, group_size=4, weights={"exact": 0.0}, **COPY)
+    sgd = {**SMALL, "optimizer_class": torch.optim.SGD, "optimizer_kwargs": {"momentum": 0.0}}
+    options = {"batch_size": 10_000, "max_grad_norm": 1e9, "learning_rate": 0.1, "policy_kwargs": sgd}
+    model = moved(GRPO("TransformerPolicy", env, seed=0, kl={"coefficient": 0.5}, **options))
+    buffer = collected(model)
+    batch = buffer.samples(buffer.every(), buffer.runs())
+    before = [parameter.detach().clone() for parameter in model.policy.parameters()]
+    log_probs = model.policy.evaluate_actions(batch.observations, batch.actions)[1]
+    with torch.no_grad():
+        theirs = model.reference.policy.evaluate_actions(batch.observations, batch.actions)[1]
+    lengths = (~buffer.tensors["unused"]).sum(dim=0)[batch.observations.flat // buffer.buffer_size]
+    loss = 0.5 * (k3(log_probs, theirs) / lengths).sum() / 12
+    gradients = torch.autograd.grad(loss, list(model.policy.parameters()), allow_unused=True)
+    model.train()
+    for start, gradient, now in zip(before, gradients, model.policy.parameters(), strict=True):
+        assert torch.allclose(now, start if gradient is None else start - 0.1 * gradient, atol=1e-6)
+
+
 @pytest.mark.parametrize("algorithm", [PPO, GRPO, TRPO])
 def test_the_reference_stays_and_is_saved(algorithm, tmp_path):
     options = {} if algorithm is GRPO else {"n_steps": 16}
