@@ -2,6 +2,7 @@
 
 from agents.a2c import A2C
 from agents.evaluate import evaluate
+from agents.generation import generate
 from agents.grpo import GRPO
 from agents.policies import TransformerPolicy
 from agents.ppo import PPO
@@ -21,5 +22,6 @@ __all__ = [
     "TRPO",
     "TransformerPolicy",
     "evaluate",
+    "generate",
     "warm_start",
 ]

@@ -3,6 +3,9 @@
 One holds all that training goes on from: the model with its optimiser, the environment's snapshot, the generators,
 what may be replayed, and the history of the run. No number depends on when one is written. After a kill at any moment
 the newest folder with a checkpoint's name is a whole one.
+
+Of a data parallel run it has the environment of every rank, and the rest of rank 0, which the others share. The ranks
+save and load together, from one file system.
 """
 
 import json
@@ -15,22 +18,36 @@ from typing import Any
 import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+
+from agents.collectives import Group
 
 KEPT = 2  # older checkpoints are removed
 
 
-def save(folder: Path, model: BaseAlgorithm, history: dict[str, Any], environment: bytes | None = None) -> Path:
-    """Write a checkpoint into `folder` and return its path.
+def save(
+    folder: Path,
+    model: BaseAlgorithm,
+    history: dict[str, Any],
+    environment: bytes | None = None,
+    group: Group | None = None,
+) -> Path:
+    """Write a checkpoint into `folder` and return its path; with a group on all ranks, of which rank 0 writes.
 
     `environment` is the snapshot that the next rollout begins from; None takes it now. During `on_rollout_start` that
     is too late: algorithms of whole episodes have begun new ones by then, and would do so again.
     """
     place = folder / f"checkpoint-{model.num_timesteps:012d}"
+    mine = environment or model.env.batch.snapshot()  # type: ignore[union-attr]
+    environments = [mine] if group is None else group.gather_objects(mine)
+    if group is not None and group.rank:
+        return place
     writing = folder / f".writing-{os.getpid()}"
     shutil.rmtree(writing, ignore_errors=True)
     writing.mkdir(parents=True)
     model.save(writing / "model.zip")
-    (writing / "environment.bin").write_bytes(environment or model.env.batch.snapshot())  # type: ignore[union-attr]
+    for rank, snapshot in enumerate(environments):
+        _environment(writing, rank).write_bytes(snapshot)
     _, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002  # SB3 shuffles by this generator
     np.savez(writing / "numpy.npz", keys=keys, rest=np.array([position, has_gauss, gauss]))
     states = {"cpu": torch.get_rng_state(), "cuda": _cuda_states(), **_left_out(model)}
@@ -43,6 +60,10 @@ def save(folder: Path, model: BaseAlgorithm, history: dict[str, Any], environmen
     for old in checkpoints(folder)[:-KEPT]:
         shutil.rmtree(old, ignore_errors=True)
     return place
+
+
+def _environment(place: Path, rank: int) -> Path:
+    return place / f"environment-{rank}.bin"
 
 
 def _left_out(model: Any) -> dict[str, Any]:
@@ -81,11 +102,20 @@ def clear(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def load(place: Path, algorithm: type[BaseAlgorithm], env: Any, device: str) -> tuple[BaseAlgorithm, dict[str, Any]]:
-    """Return the model and the history of a checkpoint; the environment and all generators stand as they did."""
+def load(
+    place: Path, algorithm: type[OnPolicyAlgorithm], env: Any, device: str, group: Group | None = None
+) -> tuple[OnPolicyAlgorithm, dict[str, Any]]:
+    """Return the model and the history of a checkpoint; the environment and all generators stand as they did.
+
+    ValueError if it is of another number of ranks, each of which has rows of its own.
+    """
+    rank, size = (0, 1) if group is None else (group.rank, group.size)
+    saved_by = len(list(place.glob("environment-*.bin")))
+    if saved_by != size:
+        raise ValueError(f"{place} was saved by {saved_by} processes, not {size}: torchrun --nproc-per-node {saved_by}")
     model = algorithm.load(place / "model.zip", env=env, device=device)
     env.reset_tensor()
-    env.batch.restore((place / "environment.bin").read_bytes())
+    env.batch.restore(_environment(place, rank).read_bytes())
     model._last_obs = env.batch.to_host().obs  # SB3 resets the environment at learn() where this is None
     model._last_episode_starts = np.zeros(env.num_envs, bool)  # type: ignore[attr-defined]
     told = json.loads((place / "history.json").read_text())

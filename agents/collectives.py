@@ -101,7 +101,11 @@ class Group:
 
 
 class Pulse(threading.Thread):
-    """A thread that counts up this rank's number in the launcher's store."""
+    """A thread that counts up this rank's number in the launcher's store.
+
+    It must have ended before the interpreter does: a thread that comes back from the store's C++ after that aborts the
+    process. The store of a busy launcher may take seconds to answer; it ends a call by answering or by its own end.
+    """
 
     def __init__(self, rank: int, size: int) -> None:
         super().__init__(daemon=True)
@@ -120,9 +124,9 @@ class Pulse(threading.Thread):
             print(f"rank {self.rank}: the launcher's store does not answer: {error}", file=sys.stderr)
 
     def stop(self) -> None:
-        """End the thread."""
+        """End the thread; waits for the store's answer, if it is in the middle of a message."""
         self._stopped.set()
-        self.join(timeout=4 * BEAT)
+        self.join()
 
     def silent(self) -> list[int]:
         """Return the ranks that gave no sign of life; takes PATIENCE beats."""
@@ -156,7 +160,7 @@ def start(backend: str = "gloo", timeout: float = 1800.0) -> Group | None:
     dist.init_process_group(backend, timeout=timedelta(seconds=timeout))
     pulse = Pulse(dist.get_rank(), dist.get_world_size())
     pulse.start()
-    atexit.register(pulse.stop)  # a daemon thread inside the store's C++ as the interpreter ends would abort it
+    atexit.register(pulse.stop)  # for ranks that end without `close`
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda *_: _end(pulse))
     return Group(pulse.rank, pulse.size, device, pulse)

@@ -5,7 +5,6 @@ With the environment's `group_size` the rows of a group get the same level.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,22 +24,23 @@ class WholeEpisodes(OnDeviceRollouts):
     episodes an update.
     """
 
+    n_steps: int
     weighting = "episode"  # of tokens, see agents.estimators.token_weights
 
     def _setup_model(self) -> None:
-        if self.env is not None:  # type: ignore[attr-defined]
-            if not isinstance(self.env, TensorVecEnv):  # type: ignore[attr-defined]
-                raise TypeError(f"{type(self).__name__} needs a bare TensorVecEnv, not {type(self.env).__name__}")  # type: ignore[attr-defined]
-            if not self.n_steps:  # type: ignore[has-type]
-                self.n_steps = episode_limit(self.env)  # type: ignore[attr-defined]
+        if self.env is not None:
+            if not isinstance(self.env, TensorVecEnv):
+                raise TypeError(f"{type(self).__name__} needs a bare TensorVecEnv, not {type(self.env).__name__}")
+            if not self.n_steps:
+                self.n_steps = episode_limit(self.env)
         super()._setup_model()
-        if self.env is not None:  # type: ignore[attr-defined]
+        if self.env is not None:
             self.policy.shares_beginnings = self.group_size > 1  # type: ignore[attr-defined]
 
     @property
     def group_size(self) -> int:
         """Rows that share a level."""
-        return self.env.batch.group_size  # type: ignore[attr-defined]
+        return self.env.batch.group_size
 
     def _begin_rollout(self, env: TensorVecEnv) -> None:
         env.batch.align_groups()

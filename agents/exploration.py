@@ -1,4 +1,4 @@
-"""Which actions are sampled, and with what probability: temperature, top-k, top-p, epsilon-greedy, in that order.
+"""Which actions are sampled, and how: temperature, top-k, top-p, epsilon-greedy, in that order, and the draw itself.
 
 Training must use the log-probs of the distribution that was really sampled from. Top-k and top-p cut it by the logits
 of the moment, so an update, whose logits have moved on, has to be given the actions that were left then: `support` is
@@ -6,12 +6,16 @@ read once while acting and kept, `shaped` takes it.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from stable_baselines3.common.distributions import CategoricalDistribution, Distribution
 from torch import Tensor, nn
 
-ILLEGAL = -1e8  # logit of actions that cannot be drawn; finite, so that gradients of KL and entropy are
+from agents.collectives import Group
+
+ILLEGAL = -1e8  # logit of actions that cannot be drawn; finite, because with -inf gradients of KL and entropy are NaN
 LEGAL_ABOVE = -1e7  # policies give illegal actions -1e8; no legal logit is near
 
 
@@ -76,6 +80,30 @@ def shaped(logits: Tensor, allowed: Tensor | None, sampling: Sampling) -> Tensor
     uniform = legal.sum(-1, keepdim=True).to(logits.dtype).log().neg().expand_as(logits).masked_fill(~legal, ILLEGAL)
     policy = log_probs + (math.log1p(-sampling.epsilon) if sampling.epsilon < 1.0 else ILLEGAL)
     return torch.logaddexp(policy, uniform + math.log(sampling.epsilon))
+
+
+def sample(distribution: Distribution, deterministic: bool, group: Group | None = None) -> Tensor:
+    """Draw actions, or take the most likely ones; with a `group`, what one process would draw for this rank's rows.
+
+    For discrete actions the draw is bit for bit that of `Categorical.sample()` (an exponential race), without the check
+    of its arguments by which `torch.multinomial` waits for the device.
+    """
+    if deterministic:
+        return distribution.mode()
+    if isinstance(distribution, CategoricalDistribution):
+        probs = distribution.distribution.probs
+        return (probs / _own(probs, group, Tensor.exponential_)).argmax(dim=-1)
+    if group is not None:
+        normal = distribution.distribution
+        assert isinstance(normal, torch.distributions.Normal)
+        return normal.loc + normal.scale * _own(normal.loc, group, Tensor.normal_)
+    return distribution.sample()
+
+
+def _own(like: Tensor, group: Group | None, fill: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return random numbers of a tensor's shape: this rank's rows of those that `fill` draws for all ranks."""
+    size, rank = (1, 0) if group is None else (group.size, group.rank)
+    return fill(like.new_empty((size, *like.shape)))[rank]
 
 
 def _legal(logits: Tensor) -> Tensor:

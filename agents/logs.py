@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import CSVOutputFormat, Logger, TensorBoardOutputFormat
 from torch.utils.tensorboard.writer import SummaryWriter
@@ -50,7 +51,10 @@ def _number(text: str) -> int | float:
 
 
 class Meter(BaseCallback):
-    """Logs speed, where the time goes, and the entropy of what was sampled; a callback for any on-policy algorithm."""
+    """Logs speed, where the time goes, and the entropy of what was sampled; a callback for any on-policy algorithm.
+
+    In a data parallel run it belongs on every rank: the entropy and the speed are of all, the times the rank's own.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -90,4 +94,7 @@ class Meter(BaseCallback):
             self.logger.record(f"time/{name}_share", seconds / total)
         held = getattr(self.model.rollout_buffer, "tensors", None)  # type: ignore[attr-defined]
         if held is not None:
-            self.logger.record("rollout/entropy", -float(held["log_probs"][~held["unused"]].mean()))
+            used = held["log_probs"][~held["unused"]]
+            sums, group = torch.stack((used.sum(), used.new_tensor(len(used)))), getattr(self.model, "group", None)
+            total, count = (sums if group is None else group.sum(sums)).tolist()
+            self.logger.record("rollout/entropy", -total / count)

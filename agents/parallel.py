@@ -48,7 +48,7 @@ def attach(model: Any, group: Group) -> None:
         ValueError: the algorithm, its KL term or its environment has no data parallel form, or the ranks differ in
             their rows.
     """
-    _check(model, group)
+    check(model, group)
     rows, env = model.env.num_envs, model.env
     seed = group.agree(env.batch.seed if model.seed is None else model.seed)
     env.seed(seed + group.rank * rows)
@@ -60,7 +60,8 @@ def attach(model: Any, group: Group) -> None:
         model.set_logger(Logger(folder=None, output_formats=[]))
 
 
-def _check(model: Any, group: Group) -> None:
+def check(model: Any, group: Group) -> None:
+    """Raise `attach`'s ValueError, on every rank, where it would refuse the model; changes nothing."""
     name = type(model).__name__
     if not isinstance(model, OnDeviceRollouts):
         raise ValueError(f"{name} has no data parallel update; the algorithms of `agents` have one")

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from stable_baselines3.common.save_util import load_from_zip_file
 from torch import Tensor
 
 from agents.reading import Reader
@@ -77,6 +79,17 @@ def as_policy(model: Any) -> Any:
     """Return the policy of an SB3 model, a policy as it is, and None for anything else."""
     policy = getattr(model, "policy", model)
     return policy if hasattr(policy, "_predict") else None
+
+
+def load_policy(path: Path | str, device: str) -> Any:
+    """Return the policy of a saved SB3 model, whichever algorithm saved it; ValueError if the file holds none."""
+    data, weights, _ = load_from_zip_file(path, device=device)
+    if data is None:
+        raise ValueError(f"{path} holds no model of Stable-Baselines3")
+    spaces = data["observation_space"], data["action_space"]
+    policy = data["policy_class"](*spaces, lambda _: 0.0, **data["policy_kwargs"]).to(device)
+    policy.load_state_dict(weights["policy"])
+    return policy
 
 
 def check_fit(policy: Any, world: World, world_id: str) -> None:

@@ -25,12 +25,11 @@ from agents.adapt import add_low_rank, freeze, weight_decay_groups
 from agents.backbones import Backbone, configure
 from agents.collectives import Group
 from agents.encoders import FieldEncoder
-from agents.exploration import Sampling, shaped, support
+from agents.exploration import ILLEGAL, Sampling, sample, shaped, support
 from agents.reading import Reader
 from agents.sequences import Sequences
 from llm_envs.world import check_choice
 
-ILLEGAL = -1e8  # logit of an illegal action; finite, because with -inf the gradient of a KL divergence is NaN
 # Adam for small transformers, as nanoGPT has it. With SB3's eps=1e-5 and beta2=0.999 a warm start on 3-digit addition
 # reached 24 % exact match where this reached 89 % (600 steps of 256 problems).
 ADAM = {"betas": (0.9, 0.99), "eps": 1e-8, "fused": True}
@@ -279,11 +278,12 @@ class TransformerPolicy(ActorCriticPolicy):
             return super().predict(observation, state, episode_start, deterministic)
         self.set_training_mode(False)
         tensors, vectorized = self.obs_to_tensor(observation)
-        rows = len(tensors["tokens"])  # type: ignore[call-overload]
+        assert isinstance(tensors, dict)  # it has tokens
+        rows = len(tensors["tokens"])
         reader = state if isinstance(state, Reader) and state.rows == rows and state.policy is self else None
         reader = reader or Reader(self, rows)
         with torch.no_grad():
-            actions = self.act(reader(tensors), tensors, deterministic)[0].cpu().numpy()  # type: ignore[arg-type]
+            actions = self.act(reader(tensors), tensors, deterministic)[0].cpu().numpy()
         if isinstance(self.action_space, spaces.Box):
             actions = np.clip(actions, self.action_space.low, self.action_space.high)
         return (actions if vectorized else actions[0]), reader
@@ -291,26 +291,3 @@ class TransformerPolicy(ActorCriticPolicy):
 
 def _fields(obs: Observations) -> dict[str, Tensor]:
     return obs.fields if isinstance(obs, Sequences) else obs if isinstance(obs, dict) else {}
-
-
-def sample(distribution: Distribution, deterministic: bool, group: Group | None = None) -> Tensor:
-    """Draw actions, or take the most likely ones; with a `group`, what one process would draw for this rank's rows.
-
-    For discrete actions the draw is bit for bit that of `Categorical.sample()` (an exponential race), without the check
-    of its arguments by which `torch.multinomial` waits for the device.
-    """
-    if deterministic:
-        return distribution.mode()
-    if isinstance(distribution, CategoricalDistribution):
-        probs = distribution.distribution.probs
-        return (probs / _own(probs, group, Tensor.exponential_)).argmax(dim=-1)
-    if group is not None:
-        normal = distribution.distribution  # type: ignore[attr-defined]
-        return normal.loc + normal.scale * _own(normal.loc, group, Tensor.normal_)  # type: ignore[union-attr]
-    return distribution.sample()
-
-
-def _own(like: Tensor, group: Group | None, fill: Callable[[Tensor], Tensor]) -> Tensor:
-    """Return random numbers of a tensor's shape: this rank's rows of those that `fill` draws for all ranks."""
-    size, rank = (1, 0) if group is None else (group.size, group.rank)
-    return fill(like.new_empty((size, *like.shape)))[rank]

@@ -62,7 +62,10 @@ class Reference:
         if self.options.estimator != "full":
             return estimator(self.options.estimator)(log_probs, theirs.log_prob(actions))
         assert distribution is not None
-        return torch.distributions.kl_divergence(distribution.distribution, theirs.distribution)  # type: ignore[attr-defined]
+        p, q = distribution.distribution, theirs.distribution
+        assert not isinstance(p, list)
+        assert not isinstance(q, list)
+        return torch.distributions.kl_divergence(p, q)
 
 
 class Regularized:
@@ -97,7 +100,8 @@ class Regularized:
         """Take the KL off the rewards of a whole rollout, before advantages are computed."""
         if self.kl is None or self.kl.place != "reward":
             return
-        assert self.reference is not None and self.kl_control is not None
+        assert self.reference is not None
+        assert self.kl_control is not None
         every = buffer.every()
         batch = buffer.samples(every, buffer.runs())
         with torch.no_grad():
@@ -121,14 +125,15 @@ class Regularized:
     def train(self) -> None:
         """Run the algorithm's `train()`; with the KL in the loss, `c_H H - beta KL` takes the entropy's place in it.
 
-        SB3 adds -ent_coef * mean(entropy), so with ent_coef 1 the loss gets -c_H mean(H) + beta mean(KL), exactly. Tokens that have weights in
-        the advantage have them in the KL, too: GRPO's is inside the mean over each episode.
+        SB3 adds -ent_coef * mean(entropy), so with ent_coef 1 the loss gets -c_H mean(H) + beta mean(KL), exactly.
+        Tokens that have weights in the advantage have them in the KL, too: GRPO's is inside the mean over each episode.
         """
         if self.kl is None or self.kl.place != "loss":
             super().train()  # type: ignore[misc]
             return
         reference, control, entropy_coefficient = self.reference, self.kl_control, self.ent_coef  # type: ignore[has-type]
-        assert reference is not None and control is not None
+        assert reference is not None
+        assert control is not None
         weights = self.rollout_buffer.tensors.get("weights")  # type: ignore[attr-defined]
         sums = torch.zeros(3, device=self.device)  # type: ignore[attr-defined]
 

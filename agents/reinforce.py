@@ -60,7 +60,7 @@ class REINFORCE(WholeEpisodes, A2C):
         else:
             baselines = torch.zeros_like(returns[0])
         baselines = baselines.expand_as(returns).clone()
-        self.rollout_buffer.tensors["baselines"] = baselines  # type: ignore[attr-defined]  # for replay
+        self.rollout_buffer.tensors["baselines"] = baselines  # for replay
         return baselines
 
     replay_bootstraps = False  # replayed returns are of whole episodes, too

@@ -34,6 +34,8 @@ class OnDeviceRollouts(Regularized):
     With an environment that is not a bare `TensorVecEnv` it warns once and runs SB3's own loop.
     """
 
+    env: Any  # this and the buffer are SB3's
+    rollout_buffer: Any
     rollout_buffer_class: Any
     _reader: Reader | None = None
     _graphs: graphs.StepGraphs | None = None
@@ -51,15 +53,15 @@ class OnDeviceRollouts(Regularized):
         super()._setup_model()  # type: ignore[misc]
 
     def _choose_buffer(self) -> None:
-        if self.env is None:  # type: ignore[attr-defined]
+        if self.env is None:
             return
-        if isinstance(self.env, TensorVecEnv):  # type: ignore[attr-defined]
+        if isinstance(self.env, TensorVecEnv):
             self.rollout_buffer_class = SequenceRolloutBuffer
             return
         if self.rollout_buffer_class is SequenceRolloutBuffer:  # a saved model on another environment
             self.rollout_buffer_class = None
         warnings.warn(
-            f"rollouts go through NumPy: the environment is {type(self.env).__name__}, not a bare TensorVecEnv",  # type: ignore[attr-defined]
+            f"rollouts go through NumPy: the environment is {type(self.env).__name__}, not a bare TensorVecEnv",
             stacklevel=4,
         )
 
@@ -103,7 +105,9 @@ class OnDeviceRollouts(Regularized):
         self._record_episodes(rollout_buffer)  # before bootstrap and KL, which are no part of an episode's return
         with torch.no_grad():
             self._punish(rollout_buffer)
-            self._finish_rollout(rollout_buffer, lambda: policy.value(read(_on(device, env.batch.tensors.obs))).flatten())
+            self._finish_rollout(
+                rollout_buffer, lambda: policy.value(read(_on(device, env.batch.tensors.obs))).flatten()
+            )
         for name, mean in signals.means(self.group).items():
             self.logger.record(f"signals/{name}", mean)  # type: ignore[attr-defined]
         callback.update_locals(locals())
@@ -116,7 +120,7 @@ class OnDeviceRollouts(Regularized):
             super().train()
 
     def _decide(self, features: Tensor, obs: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor]:
-        """Return what the buffer keeps of the observations, actions, values (N, 1), log-probs (N,); waits for nothing."""
+        """Return what the buffer keeps of the observations, actions, values (N, 1), log-probs (N,); nothing waits."""
         policy = self.policy  # type: ignore[attr-defined]
         if policy.sampling.restricts:
             obs = {**obs, "support": policy.support(features, obs)}
@@ -142,9 +146,10 @@ class OnDeviceRollouts(Regularized):
         policy, device = self.policy, self.device  # type: ignore[attr-defined]
 
         def act(features: Tensor, obs: dict[str, Tensor]) -> Acted:
-            obs, *decided = self._decide(features, obs)
+            obs, actions, values, log_probs = self._decide(features, obs)
             obs = {name: value.clone() for name, value in obs.items()}  # the environment writes over its own
-            return Acted(obs, *decided, env.step_tensor(self._within_bounds(decided[0]).to(env.device)))
+            step = env.step_tensor(self._within_bounds(actions).to(env.device))
+            return Acted(obs, actions, values, log_probs, step)
 
         def now() -> dict[str, Tensor]:
             return _on(device, env.batch.tensors.obs)

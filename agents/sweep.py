@@ -31,7 +31,8 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from agents import options, report
+from agents import report, settings
+from agents.options import Options as TrainOptions
 from agents.train import train
 
 try:
@@ -192,10 +193,10 @@ def objective(told: Options, space: dict[str, Range], train_args: Sequence[str])
     return run
 
 
-def parse(args: list[str], drawn: list[str]) -> options.Options:
+def parse(args: list[str], drawn: list[str]) -> TrainOptions:
     """Return the options of a trial's run; ValueError, too, where the command line has ended the program."""
     try:
-        return options.parse(args)
+        return settings.parse(args)
     except SystemExit:
         raise ValueError(f"{' '.join(drawn)} does not fit together, or not with the other options") from None
 
@@ -209,7 +210,7 @@ def check(space: dict[str, Range], train_args: Sequence[str]) -> None:
     """Refuse, before the first trial, what no trial could be trained with."""
     for name, each in space.items():
         value = each.choices[0] if each.choices else int(each.low) if each.kind == "int" else each.low
-        options.parse([*train_args, flag(name), each.text.format(value)])
+        settings.parse([*train_args, flag(name), each.text.format(value)])
 
 
 def rows(study: optuna.Study, space: dict[str, Range]) -> list[dict[str, Any]]:

@@ -34,7 +34,8 @@ class TRPO(OnDeviceRollouts, StockTRPO):
         kwargs: sb3-contrib's, and `kl` with place="reward".
 
     Raises:
-        ValueError: a share that is not in (0, 1], or the backbone has dropout: KL between two passes would then measure the dropped units.
+        ValueError: a share that is not in (0, 1], or the backbone has dropout: KL between two passes would then measure
+            the dropped units.
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
@@ -147,7 +148,7 @@ class _Actor:
             )
 
         with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no forward-mode derivative
-            _, moved = jvp(outputs, (held,), (tangents,))
+            moved = jvp(outputs, (held,), (tangents,))[1]
         if isinstance(policy.action_dist, CategoricalDistribution):
             p = self.outputs.detach().softmax(dim=1)
             pull = p * (moved - (p * moved).sum(dim=1, keepdim=True))
@@ -188,5 +189,6 @@ def _outputs(distribution: Distribution) -> Tensor:
     """Return log-probabilities (M, A), or means beside log standard deviations (M, 2 A)."""
     if isinstance(distribution, CategoricalDistribution):
         return distribution.distribution.logits
-    normal = distribution.distribution  # type: ignore[attr-defined]
+    normal = distribution.distribution
+    assert isinstance(normal, torch.distributions.Normal)
     return torch.cat((normal.loc, normal.scale.log()), dim=1)

@@ -1,4 +1,4 @@
-"""Learning results: six tasks, three algorithms, three seeds, on levels never trained on; docs/results.md is made of them.
+"""Learning results: six tasks, three algorithms, three seeds, on levels never trained on, for docs/results.md.
 
     python benchmarks/learning.py                  every run that is not there yet, one after another
     python benchmarks/learning.py --only addition  those of one task
@@ -12,7 +12,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-
 
 RUNS = Path("runs/learning")
 TASKS = {  # name -> arguments of agents.train

@@ -50,7 +50,8 @@ def write(tasks: dict[str, list[str]], algorithms: Sequence[str], seeds: Sequenc
         if known:
             steps = " to ".join(f"{f(told['steps'] for told in known):,}" for f in (min, max))
             seconds = " to ".join(f"{f(told['seconds'] for told in known):.0f}" for f in (min, max))
-            lines.append(f"| {task} | {steps} | {seconds} | `python -m agents.train {shlex.join(arguments)} --threads 1` |")
+            command = f"python -m agents.train {shlex.join(arguments)} --threads 1"
+            lines.append(f"| {task} | {steps} | {seconds} | `{command}` |")
     lines += ["", *(f"![{task}](pictures/learning-{task}.png)" for task in tasks)]
     if missing:
         lines += ["", f"Runs that are not there: {', '.join(missing)}."]

@@ -25,7 +25,8 @@ from agents import PPO, evaluate, warm_start
 from agents.kl import full
 from agents.playing import play, policy_actions, sweep_batch
 from agents.policies import TransformerPolicy
-from agents.reward_model import RewardModel, fit, preference_pairs
+from agents.preferences import preference_pairs
+from agents.reward_model import RewardModel, fit
 from llm_envs.adapters.sb3 import TensorVecEnv
 
 WORLD, CONFIG = "Tokens/Copy-v0", {"task": "sort", "length": 6, "vocab_size": 8}

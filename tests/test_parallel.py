@@ -17,7 +17,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.distributions import CategoricalDistribution, DiagGaussianDistribution
 
 from agents import A2C, GRPO, PPO, REINFORCE, RLOO, TRPO, TransformerPolicy, checkpoints, parallel
-from agents.policies import sample
+from agents.exploration import sample
 from llm_envs.adapters.sb3 import TensorVecEnv
 
 SMALL = {"backbone": {"width": 16, "layers": 1, "heads": 2}}
@@ -72,10 +72,7 @@ class Saving(BaseCallback):
         self.folder, self.kill = folder, kill
 
     def _on_rollout_start(self):
-        group = self.model.group
-        snapshots = group.gather_objects(self.model.env.batch.snapshot())
-        if group.rank == 0:
-            checkpoints.save(self.folder, self.model, {"snapshots": [saved.hex() for saved in snapshots]})
+        checkpoints.save(self.folder, self.model, {}, group=self.model.group)
 
     def _on_step(self):
         if self.kill and self.model.group.rank == 1 and self.num_timesteps > 2.5 * ROWS * STEPS:
@@ -122,8 +119,7 @@ def trained(name, group=None):
 def train_with_checkpoints(folder, group, resume):
     if resume:
         env = TensorVecEnv(TRUNCATED[0], group.share(ROWS), **TRUNCATED[1])
-        model, history = checkpoints.load(checkpoints.checkpoints(folder)[-1], PPO, env, "cpu")
-        env.batch.restore(bytes.fromhex(history["snapshots"][group.rank]))
+        model, _ = checkpoints.load(checkpoints.checkpoints(folder)[-1], PPO, env, "cpu", group)
         parallel.attach(model, group)
     else:
         model = made(PPO, TRUNCATED, group, **DYING)

@@ -11,7 +11,7 @@ from stable_baselines3 import PPO as StockPPO
 import llm_envs
 from agents import PPO, TransformerPolicy
 from agents.backbones import Transformer, TransformerConfig
-from agents.policies import sample
+from agents.exploration import sample
 from agents.sequences import balanced_cuts, find_runs, gather, shuffled_by_run
 from llm_envs.adapters.sb3 import TensorVecEnv
 

@@ -186,10 +186,10 @@ def test_stored_log_probs_are_those_of_the_distribution_sampled_from(backbone, s
     """And the update, with unchanged parameters, sees the same numbers, micro-batched or not."""
     env = TensorVecEnv("Text/Coin-v0", 4, **COIN)
     kwargs = {"backbone": backbone, "sampling": sampling, "max_tokens_per_pass": 50}
-    model = PPO(TransformerPolicy, env, n_steps=32, seed=0, device="cpu", policy_kwargs=kwargs)
+    model = PPO(TransformerPolicy, env, n_steps=12, seed=0, device="cpu", policy_kwargs=kwargs)
     model.learn(128)
     callback = model._init_callback(None)
-    model.collect_rollouts(env, callback, model.rollout_buffer, 32)
+    model.collect_rollouts(env, callback, model.rollout_buffer, 12)
     for batch in model.rollout_buffer.get(40):
         values, log_probs, _ = model.policy.evaluate_actions(batch.observations, batch.actions)
         assert torch.allclose(log_probs, batch.old_log_prob, atol=1e-5)

@@ -12,7 +12,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 import llm_envs  # noqa: F401  # registers the ids
 from agents import ALGORITHMS
-from agents.evaluate import load_policy
+from agents.playing import load_policy
 from llm_envs.adapters.sb3 import TensorVecEnv
 
 rl_zoo3 = pytest.importorskip("rl_zoo3")

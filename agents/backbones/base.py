@@ -53,7 +53,7 @@ class Layout:
 
 
 class Backbone(nn.Module):
-    """A causal network from embedded tokens to features of `width` D, over a vocabulary of V, in texts of up to `window` T.
+    """A causal network: embedded tokens of a vocabulary of V to features of `width` D, in texts of up to `window` T.
 
     A cache holds what has been read of N rows. After `prefill` or `decode` of a token at position p its row's cache is
     right up to and with p; what it held at later positions is out of date and never read.
@@ -116,8 +116,8 @@ class Backbone(nn.Module):
             positions: (N,) int64, where they stand; the cache must be right before them.
             cache: from `new_cache`; changed in place.
             bound: a number above every position: no later column of the cache is looked at.
-            late: what `prefill` must read first, as (x, layout, into): the earlier tokens of rows that began anew. Their
-                last tokens are among x.
+            late: what `prefill` must read first, as (x, layout, into): the earlier tokens of rows that began anew.
+                Their last tokens are among x.
         """
         if late is not None:
             late_x, layout, into = late

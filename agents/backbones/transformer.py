@@ -192,7 +192,7 @@ class Transformer(Backbone):
 
     @staticmethod
     def _write(cache: Tensor, where: Tensor, qkv: Tensor) -> None:
-        """Put keys and values of (P, 3, H, E) into one layer's cache at flat places `where` (P,) = row * T + position."""
+        """Put keys and values of (P, 3, H, E) into one layer's cache, at places `where` (P,) = row * T + position."""
         cache.flatten(0, 1).index_copy_(0, where, qkv[:, 1:].to(cache.dtype))
 
     @staticmethod

@@ -1,0 +1,85 @@
+"""Evaluation by sweep: every level of a split is played once, in a batch, by the policy's best or sampled actions.
+
+python -m agents.evaluate Tokens/Addition-v0 --model runs/train/model.zip --split test --json out.json
+python -m agents.evaluate Tokens/Addition-v0 --model runs/train/model.zip --sampled --seeds 0 1 2 --folds 5
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+from rich.console import Console
+
+from agents import report
+from agents.evaluate import Evaluation, evaluate, measuring
+from agents.playing import load_policy
+from llm_envs.checks import parse_values
+
+
+@dataclass(frozen=True)
+class Options:
+    """Evaluate a saved model on every level of a split."""
+
+    world: tyro.conf.Positional[str] = "Tokens/Addition-v0"
+    """One of `llm-envs list`."""
+    model: str = "runs/train/model.zip"
+    """A saved Stable-Baselines3 model, or "random"."""
+    set: tuple[str, ...] = ()
+    """The world's configuration, as name=value."""
+    weights: tuple[str, ...] = ()
+    """Reward weights by signal, as name=value."""
+    split: str = "test"
+    """"train", "validation", "test" or "all"."""
+    sampled: bool = False
+    """Sample actions; without it the most likely ones are taken."""
+    seeds: tuple[int, ...] = (0,)
+    """Each plays all levels."""
+    folds: int = 0
+    """Parts of the levels whose means are shown too; 0 for none."""
+    reference: Path | None = None
+    """A saved model under which the perplexity of what was written is measured."""
+    oracle: bool = True
+    """Play the world's own solutions too."""
+    success: str | None = None
+    """The signal that tells success, where it is not one of the usual."""
+    max_levels: int = 0
+    """Stop after so many levels; 0 for all."""
+    transcripts: int = 3
+    """Final observations to show."""
+    json: Path | None = None
+    """Where to write the result."""
+    device: str = "cpu"
+
+
+def main(args: Sequence[str] | None = None) -> Evaluation:
+    """Entry point of `python -m agents.evaluate`."""
+    options = tyro.cli(
+        Options, args=args, prog="python -m agents.evaluate", description=f"{__doc__}\n{measuring.__doc__}"
+    )
+    weights = {name: float(value) for name, value in parse_values(options.weights).items()} or None
+    found = evaluate(
+        "random" if options.model == "random" else load_policy(options.model, options.device),
+        options.world,
+        options.split,
+        not options.sampled,
+        max_levels=options.max_levels,
+        transcripts=options.transcripts,
+        device=options.device,
+        seeds=options.seeds,
+        folds=options.folds,
+        reference=None if options.reference is None else load_policy(options.reference, options.device),
+        oracle=options.oracle,
+        success=options.success,
+        weights=weights,
+        **parse_values(options.set),
+    )
+    if options.json is not None:
+        options.json.write_text(json.dumps(found.as_dict(), indent=1))
+    report.show_one(Console(), f"{options.world}, {options.split} levels", found)
+    return found
+
+
+if __name__ == "__main__":
+    main()
