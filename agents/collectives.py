@@ -5,6 +5,7 @@ gives a sign of life through the launcher's store; after a failure the ranks wit
 """
 
 import atexit
+import importlib
 import os
 import random
 import signal
@@ -157,6 +158,9 @@ def start(backend: str = "gloo", timeout: float = 1800.0) -> Group | None:
     if backend == "nccl":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
+    # Its functions have the group as a default argument. Imported later, as parts of torch do, they would keep it after
+    # `close`; a thread of gloo's that drops a tensor while the interpreter ends then aborts the process.
+    importlib.import_module("torch.distributed.nn.functional")
     dist.init_process_group(backend, timeout=timedelta(seconds=timeout))
     pulse = Pulse(dist.get_rank(), dist.get_world_size())
     pulse.start()

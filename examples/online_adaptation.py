@@ -13,7 +13,7 @@ goes on to drift where the reward is silent, and forgets how to sort. The table 
     old         share of right answers, what the released version was trained for; about 0.5 if all answers are short
     KL          nats a token, from the released version
 
-    python examples/online_adaptation.py --kl 0.2 --rounds 40
+    python examples/online_adaptation.py --kl 0.15 --rounds 36
 """
 
 from dataclasses import dataclass, replace
@@ -41,11 +41,11 @@ PROMPTS = ["ca=", "gbe=", "dbca=", "hafcbe="]
 class Options:
     """Release a policy, then let it serve and learn from a changed reward, without and with a KL term."""
 
-    kl: float = 0.2
+    kl: float = 0.15
     """Coefficient of the KL term in the second run."""
-    rounds: int = 40
+    rounds: int = 36
     """Rounds of serving, each followed by an update."""
-    every: int = 4
+    every: int = 5
     """Rounds between two lines of the table."""
     rows: int = 128
     """Requests that are answered at the same time."""
@@ -126,7 +126,7 @@ def main() -> None:
     """Release, serve twice, and show some answers of all three policies."""
     options = tyro.cli(Options, description=__doc__)
     if options.quick:
-        options = replace(options, rounds=8, every=1, rows=64, released_at=0.3)
+        options = replace(options, rounds=12, every=1, rows=64, released_at=0.3)
     torch.set_num_threads(1)  # more do not help matrices as small as these
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / "released.zip"

@@ -40,15 +40,58 @@ def the_oracle_wins_and_chance_does_not(printed):
     assert scores["random"][0] < 0.5
 
 
+def ppo_raises_the_proxy_and_leaves_its_start(printed):
+    """Rows are run, rollout, sqrt(KL), gold, proxy; both runs go out from the same policy."""
+    rows = re.findall(r"^(with\w* KL) +(\d+) +([\d.]+) +([\d.]+) +([+-][\d.]+)", printed, re.MULTILINE)
+    starts = set()
+    for run in ("without KL", "with KL"):
+        points = [tuple(map(float, row[1:])) for row in rows if row[0] == run]
+        assert [point[0] for point in points] == [0, 1, 2, 3, 4]
+        distances, proxies = [point[1] for point in points], [point[3] for point in points]
+        assert distances[0] == 0.0
+        assert min(distances[1:]) > 0.1
+        assert proxies[-1] > proxies[0] + 0.03
+        starts.add(points[0])
+    assert len(starts) == 1
+    assert "picture in" in printed
+
+
+def the_new_reward_is_learned_and_kl_holds_the_old_task(printed):
+    """Rows are run, round, requests, new reward, old reward, KL; both runs serve the same first round."""
+    rows = re.findall(r"^(with\w* KL) +(\d+) +(\d+) +([+-][\d.]+) +([\d.]+) +([\d.]+)$", printed, re.MULTILINE)
+    first, last = {}, {}
+    for run in ("without KL", "with KL"):
+        rounds = [tuple(map(float, row[1:])) for row in rows if row[0] == run]
+        assert [served[0] for served in rounds] == list(range(1, 13))
+        requests, new, kl = ([served[i] for served in rounds] for i in (1, 2, 4))
+        assert requests == sorted(set(requests))
+        assert new[-1] > new[0] + 0.3
+        assert kl[0] == 0.0
+        assert min(kl[1:]) > 0.0
+        first[run], last[run] = rounds[0], rounds[-1]
+    assert first["without KL"] == first["with KL"]
+    assert last["with KL"][3] > last["without KL"][3]
+    assert last["with KL"][4] < last["without KL"][4]
+    assert re.search(r"^released  ", printed, re.MULTILINE)
+
+
 PROMISES = {
     "stock_sb3": right_after_training,
     "add_a_world": bisection_finds_and_chance_is_chance,
     "own_reward": rewards_are_the_weighted_terms,
     "text_game_random": the_oracle_wins_and_chance_does_not,
+    "reward_model": ppo_raises_the_proxy_and_leaves_its_start,
+    "online_adaptation": the_new_reward_is_learned_and_kl_holds_the_old_task,
 }
+ARGUMENTS = {"reward_model": ["--quick", "--out", "out"], "online_adaptation": ["--quick", "--out", "out"]}
+WRITES = {"reward_model": {"out/overoptimisation.png"}, "online_adaptation": {"out/released.zip"}}
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
-def test_example(path):
-    program = [sys.executable, path]
-    PROMISES[path.stem](subprocess.run(program, check=True, capture_output=True, text=True, timeout=120).stdout)
+def test_example(path, tmp_path):
+    """In an empty folder, where what it writes lies afterwards."""
+    program = [sys.executable, path, *ARGUMENTS.get(path.stem, [])]
+    done = subprocess.run(program, check=True, capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    PROMISES[path.stem](done.stdout)
+    written = {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()}
+    assert written == WRITES.get(path.stem, set())

@@ -3,6 +3,7 @@
 Run by torchrun this file is the ranks' program.
 """
 
+import importlib
 import os
 import signal
 import subprocess
@@ -135,7 +136,10 @@ def main(folder, resume):
     if not resume:
         torch.save({name: trained(name, group) for name in CASES}, folder / f"{group.rank}.pt")
     train_with_checkpoints(folder, group, resume)
+    importlib.import_module("torch.distributed.nn.functional")  # as torch does by itself now and then
     group.close()
+    names = [place.read_text() for place in Path("/proc/self/task").glob("*/comm")]
+    assert not [name for name in names if "gloo" in name], "threads that may abort the process as the interpreter ends"
 
 
 def torchrun(folder, *more):
