@@ -70,12 +70,13 @@ def measure_ppo(quick: bool) -> list[dict]:
     for batch, epochs, target in ((1024, 1, 40), (1024, 4, 50), (256, 1, 30), (256, 4, None)):
         settings = {"batch_size": batch, "n_epochs": epochs}
         steps = 8 if quick else 32
-        packed = tokens_per_second(model_of(StockPPO, 32, WIDE, n_steps=steps, **settings), 1)
+        packed = tokens_per_second(model_of(StockPPO, 32, WIDE, n_steps=steps, **settings), 1) if epochs == 1 else None
         stock = tokens_per_second(model_of(StockPPO, 32, WIDE, policy=FullWindows, n_steps=steps, **settings), 1)
         ours = tokens_per_second(model_of(PPO, 32, WIDE, n_steps=16 if quick else 256, **settings), 1 if quick else 3)
         what = f"PPO, batch {batch}, {epochs} epochs"
         rows.append(figure(what, stock, ours, "tokens/s", target))
-        rows.append(figure(f"{what}; stock with our packing", packed, ours, "tokens/s", None))
+        if packed:
+            rows.append(figure(f"{what}; stock with our packing", packed, ours, "tokens/s", None))
     return rows
 
 
