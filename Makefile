@@ -13,6 +13,7 @@ test: $(VENV)/.ready
 
 bench: $(VENV)/.ready
 	$(RUN) benchmarks/run.py
+	$(RUN) benchmarks/training.py
 
 lint: $(VENV)/.ready
 	$(VENV)/bin/ruff check .

@@ -8,7 +8,6 @@
 (c) worlds    BatchEnv.advance, ROWS rows of every world, beside `copied`: how many rows of its observations one thread
               copies by np.copyto; what any batch that hands out copies is bound by.
 (d) start     Wall clock of a process that imports, makes, resets and steps once, its compiled rules on disk already.
-(e) ppo       Tokens per second of learn(), collection and updates: agents.PPO / Stable-Baselines3's PPO, same policy.
 
 Unit of a-c: environment steps per second with random actions; writing observations and beginning the next episode where
 one ends are included. Contenders take turns in one process, and the median over the turns is told.
@@ -34,12 +33,9 @@ import minigrid  # noqa: F401  (registers its ids)
 import numpy as np
 import torch
 from minigrid.wrappers import ImgObsWrapper
-from stable_baselines3 import PPO as StockPPO
 from stable_baselines3.common.vec_env import SubprocVecEnv
 
 import llm_envs
-from agents import PPO, TransformerPolicy
-from llm_envs.adapters.sb3 import TensorVecEnv
 from llm_envs.batch import BatchEnv
 from llm_envs.kernels import config as numba_config
 from llm_envs.walks import random_actions
@@ -196,21 +192,6 @@ def measure_start(effort: Effort) -> list[Figure]:
     return figures
 
 
-def measure_ppo(effort: Effort) -> list[Figure]:
-    """(e): both algorithms on Tokens/Copy-v0, 64 rows, width 64, 2 layers."""
-    contenders = {}
-    for name, algorithm in (("SB3's PPO", StockPPO), ("agents.PPO", PPO)):
-        env = TensorVecEnv("Tokens/Copy-v0", 64, seed=0)
-        options = {"n_steps": effort.tokens // 64, "batch_size": min(256, effort.tokens), "n_epochs": 2, "seed": 0}
-        backbone = {"kind": "transformer", "width": 64, "layers": 2, "heads": 4}
-        model = algorithm(TransformerPolicy, env, device="cpu", policy_kwargs={"backbone": backbone}, **options)
-        contenders[name] = partial(model.learn, effort.tokens, reset_num_timesteps=False), effort.tokens
-    found = rates(contenders, effort)
-    stock, ours = found.values()
-    figures = [Figure("e ppo", "SB3's PPO", stock, "tokens/s")]
-    return [*figures, Figure("e ppo", "agents.PPO", ours, "tokens/s", ours / stock, "SB3's PPO")]
-
-
 def machine() -> dict[str, object]:
     """Return what the figures depend on."""
     models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
@@ -235,7 +216,7 @@ def main() -> None:
     about, figures = machine() | {"quick": quick, "loadavg_before": os.getloadavg()}, []
     if quick:
         torch.set_num_threads(1)
-    for measure in (measure_single, measure_vector, measure_worlds, measure_start, measure_ppo):
+    for measure in (measure_single, measure_vector, measure_worlds, measure_start):
         print(measure.__doc__, file=sys.stderr, flush=True)
         figures += measure(effort)
     about["loadavg_after"] = os.getloadavg()
