@@ -29,7 +29,7 @@ class Acted(NamedTuple):
 
 def possible(policy_device: torch.device, env_device: torch.device) -> bool:
     """Say whether policy and environment can share a graph: both on one GPU."""
-    return policy_device.type == "cuda" and torch.device(policy_device.type, policy_device.index or 0) == env_device
+    return policy_device.type == env_device.type == "cuda" and (policy_device.index or 0) == (env_device.index or 0)
 
 
 class StepGraphs:

@@ -75,7 +75,6 @@ class Effort:
     seconds: float  # of each turn
     repeats: int
     processes: int  # of SubprocVecEnv
-    tokens: int  # rows times steps of one rollout, in (e)
 
 
 def rates(contenders: dict[str, Work], effort: Effort) -> dict[str, float]:
@@ -212,7 +211,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a smoke run of seconds; its figures mean nothing")
     quick = parser.parse_args().quick
-    effort = Effort(0.02, 1, 2, 128) if quick else Effort(0.5, 7, 8, 2048)
+    effort = Effort(0.02, 1, 2) if quick else Effort(0.5, 7, 8)
     about, figures = machine() | {"quick": quick, "loadavg_before": os.getloadavg()}, []
     if quick:
         torch.set_num_threads(1)

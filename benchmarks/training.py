@@ -186,17 +186,19 @@ SECTIONS = {
 def main() -> None:
     """Measure the sections asked for; print a Markdown table and, as the last line, JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], default=list(SECTIONS))
+    parser.add_argument("sections", nargs="*", help=", ".join(SECTIONS))
     parser.add_argument("--quick", action="store_true", help="a smoke run; its figures mean nothing")
     parser.add_argument("--peak", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if unknown := [name for name in options.sections if name not in SECTIONS]:
+        parser.error(f"no section {', '.join(unknown)}; there are {', '.join(SECTIONS)}")
     torch.set_num_threads(1)
     if options.peak:
         print(peak(options.peak))
         return
     rows = []
     print("| what | stock | ours | unit | ratio | at least |\n| --- | --- | --- | --- | --- | --- |")
-    for section in options.sections:
+    for section in options.sections or SECTIONS:
         for row in SECTIONS[section](options.quick):
             rows.append(row)
             cells = [f"{row[key]:,.3g}" if row.get(key) is not None else "" for key in ("stock", "value")]

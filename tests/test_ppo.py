@@ -52,19 +52,6 @@ def test_gae_by_hand():
     assert one.tolist() == [[1 + 0.5 * 4 - 3 + 0.5 * (2 - 4)], [2 - 4]]
 
 
-def test_rollout_stores_the_log_probs_that_training_sees():
-    env = TensorVecEnv("Tokens/Addition-v0", 8, **ADDITION)
-    model = PPO(TransformerPolicy, env, n_steps=16, seed=0, policy_kwargs=SMALL)
-    model.learn(128)
-    model.policy.load_state_dict(model.policy.state_dict())
-    callback = model._init_callback(None)
-    model.collect_rollouts(env, callback, model.rollout_buffer, 16)
-    for batch in model.rollout_buffer.get(40):
-        values, log_probs, _ = model.policy.evaluate_actions(batch.observations, batch.actions)
-        assert torch.allclose(log_probs, batch.old_log_prob, atol=1e-5)
-        assert torch.allclose(values.flatten(), batch.old_values, atol=1e-5)
-
-
 def test_signals_are_logged_and_callbacks_see_sb3s_locals():
     env = TensorVecEnv("Tokens/Addition-v0", 8, **ADDITION)
     model = PPO(TransformerPolicy, env, n_steps=32, policy_kwargs=SMALL)
