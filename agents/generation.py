@@ -56,7 +56,7 @@ def generate(
         return []
     spoken = [isinstance(prompt, str) for prompt in prompts]
     if any(spoken):
-        tokenizer = tokenizer or getattr(trunk, "tokenizer", None)
+        tokenizer = tokenizer or trunk.tokenizer
         if not all(spoken) or tokenizer is None:
             raise ValueError("prompts must be texts, with a tokenizer, or lists of tokens, not some of each")
     tokens = [[int(t) for t in (_encode(tokenizer, prompt) if any(spoken) else prompt)] for prompt in prompts]
@@ -144,7 +144,7 @@ class Text:
 
     def select(self, rows: Tensor) -> None:
         """Go on with `rows` (M,) int64 of the rows so far, in this order."""
-        self.cache = select_rows(self.cache, rows, getattr(self.trunk, "cache_row_dim", 1))
+        self.cache = select_rows(self.cache, rows, self.trunk.cache_row_dim)
         self.positions, self.logits = self.positions[rows], self.logits[rows]
 
     def _logits(self, features: Tensor) -> Tensor:

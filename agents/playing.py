@@ -11,6 +11,7 @@ from stable_baselines3.common.save_util import load_from_zip_file
 from torch import Tensor
 
 from agents.reading import Reader
+from agents.sequences import on_device
 from llm_envs import levels
 from llm_envs.batch import BatchEnv
 from llm_envs.registration import build
@@ -24,11 +25,6 @@ SETTINGS = ("weights", "rewards", "threads", "check_actions")  # of the batch; a
 
 
 # ---------------------------------------------------------------------- who acts, who scores
-
-
-def on_device(obs: dict[str, Tensor], device: Any) -> dict[str, Tensor]:
-    """Return observations on a device."""
-    return {name: value.to(device) for name, value in obs.items()}
 
 
 def policy_actions(policy: Any, deterministic: bool) -> Act:

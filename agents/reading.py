@@ -109,9 +109,7 @@ class Reader:
         into = rows[first]
         total, longest = torch.stack((last[into].sum(), last[into].max())).tolist()
         layout = Layout.of(last[into], total, longest)
-        at = into[layout.rows], layout.positions
-        x = self.policy.embedded({name: obs[name][at] for name in self.read_texts}, layout.positions)
-        self.trunk.prefill(x, layout, self.cache, into)
+        self.trunk.prefill(self._embedded(obs, layout, into), layout, self.cache, into)
         dim, source = self.trunk.cache_row_dim, rows[first[same]]
         for tensor in tensors_of(self.cache):
             tensor.index_copy_(dim, rows, tensor.index_select(dim, source))
@@ -121,14 +119,14 @@ class Reader:
         lengths = last - plan.start
         together = max(1, (self.policy.max_tokens_per_pass or plan.late) // plan.longest)
         rows = lengths.nonzero().flatten()
-        for into in rows.split(max(together, 1)) if self.policy.max_tokens_per_pass else (rows,):
+        for into in rows.split(together) if self.policy.max_tokens_per_pass else (rows,):
             total, longest = plan.late, plan.longest
             if len(into) < len(rows):
                 total, longest = torch.stack((lengths[into].sum(), lengths[into].max())).tolist()
             layout = Layout.of(lengths[into], total, longest, None if plan.anew else plan.start[into], plan.reach)
-            at = into[layout.rows], layout.positions
-            yield (
-                self.policy.embedded({name: obs[name][at] for name in self.read_texts}, layout.positions),
-                layout,
-                into,
-            )
+            yield self._embedded(obs, layout, into), layout, into
+
+    def _embedded(self, obs: dict[str, Tensor], layout: Layout, into: Tensor) -> Tensor:
+        """Return what the trunk reads, (P, D), of the tokens that `layout` names in rows `into`."""
+        at = into[layout.rows], layout.positions
+        return self.policy.embedded({name: obs[name][at] for name in self.read_texts}, layout.positions)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from agents.buffers import SequenceRolloutBuffer
 from agents.estimators import vtrace
-from agents.sequences import Sequences, find_runs, gather
+from agents.sequences import Sequences, find_runs, gather, on_device
 from llm_envs.adapters.sb3 import TensorVecEnv
 
 if TYPE_CHECKING:
@@ -259,8 +259,7 @@ class Replaying:
         """Fill the buffer and, unless the callback stops training, store the rollout."""
         going_on = super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)  # type: ignore[misc]
         if going_on and isinstance(rollout_buffer, ReplayRolloutBuffer):
-            device = rollout_buffer.device
-            rollout_buffer.keep({name: value.to(device) for name, value in env.batch.tensors.obs.items()})
+            rollout_buffer.keep(on_device(env.batch.tensors.obs, rollout_buffer.device))
         return going_on
 
     def train(self) -> None:

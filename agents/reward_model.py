@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from agents.backbones import make_backbone
 from agents.preferences import TEXT, Pairs, check_shows_text, preference_pairs
 from agents.sequences import Sequences
-from agents.warmstart import warmup_cosine
+from agents.warmstart import descend, warmup_cosine
 from llm_envs import make_batch
 from llm_envs.rewards import Reward, Transition
 from llm_envs.world import check_range
@@ -207,13 +207,8 @@ def fit(
     model.train()
     for _ in range(epochs):
         for chosen in torch.randperm(len(train), generator=generator).to(train.gold.device).split(batch_size):
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate * warmup_cosine(step, total, warmup=max(total // 10, 1))
             loss = bradley_terry_loss(model.raw(_texts(train[chosen])).view(-1, 2))
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
+            descend(loss, model, optimizer, learning_rate * warmup_cosine(step, total, warmup=max(total // 10, 1)))
             step += 1
     model.eval()
     normalise(model, train)

@@ -25,6 +25,7 @@ from agents.collectives import Group
 from agents.graphs import Acted
 from agents.reading import Plan, Reader
 from agents.reference import Regularized
+from agents.sequences import on_device
 from llm_envs.adapters.sb3 import TensorVecEnv
 
 
@@ -106,7 +107,7 @@ class OnDeviceRollouts(Regularized):
         with torch.no_grad():
             self._punish(rollout_buffer)
             self._finish_rollout(
-                rollout_buffer, lambda: policy.value(read(_on(device, env.batch.tensors.obs))).flatten()
+                rollout_buffer, lambda: policy.value(read(on_device(env.batch.tensors.obs, device))).flatten()
             )
         for name, mean in signals.means(self.group).items():
             self.logger.record(f"signals/{name}", mean)  # type: ignore[attr-defined]
@@ -152,7 +153,7 @@ class OnDeviceRollouts(Regularized):
             return Acted(obs, actions, values, log_probs, step)
 
         def now() -> dict[str, Tensor]:
-            return _on(device, env.batch.tensors.obs)
+            return on_device(env.batch.tensors.obs, device)
 
         if policy.trunk is None:
             return policy.features, lambda: act(policy.features(now()), now())
@@ -251,8 +252,3 @@ class _Lazy:
 
     def __len__(self) -> int:
         return len(self._tensor)
-
-
-def _on(device: torch.device, obs: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return observations on the policy's device; live views where they are there already."""
-    return {name: value.to(device) for name, value in obs.items()}

@@ -79,6 +79,11 @@ def places(obs: Any) -> Tensor | None:
     return obs.flat if isinstance(obs, Sequences) else obs.get("flat") if isinstance(obs, dict) else None
 
 
+def on_device(obs: dict[str, Tensor], device: torch.device | str) -> dict[str, Tensor]:
+    """Return observations on a device; the same tensors where they are there already."""
+    return {name: value.to(device) for name, value in obs.items()}
+
+
 def last_position(length: Tensor) -> Tensor:
     """Return the position (N,) of the last token of texts of `length` (N,) or (N, 1); an empty text reads one pad."""
     return (length.long().view(-1) - 1).clamp(min=0)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from agents.sequences import gather
 from llm_envs import make_batch
@@ -43,6 +43,16 @@ def demonstrations(world_id: str, episodes: int, **config: Any) -> tuple[dict[st
 def warmup_cosine(step: int, steps: int, warmup: int = 50) -> float:
     """Return the factor on the learning rate at `step` of `steps`: a linear rise, then half a cosine down to zero."""
     return min(1.0, (step + 1) / warmup) * (0.5 + 0.5 * math.cos(math.pi * min(1.0, step / steps)))
+
+
+def descend(loss: Tensor, module: nn.Module, optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
+    """Take a step down the gradient of `loss`, whose norm over the module's parameters is clipped to 1."""
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+    optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+    optimizer.step()
 
 
 def warm_start(
@@ -85,15 +95,10 @@ def warm_start(
                 states = gather(obs, last, step, row)
             else:
                 states = {name: value[step, row] for name, value in obs.items()}
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate * warmup_cosine(count, total)
             policy.set_training_mode(True)
             _, log_probs, _ = policy.evaluate_actions(states, actions[step, row])
             loss = -log_probs.mean()
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
-            optimizer.step()
+            descend(loss, policy, optimizer, learning_rate * warmup_cosine(count, total))
             count += 1
             if stop is not None and stop(count, float(loss.detach())):
                 return count

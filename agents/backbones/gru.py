@@ -41,7 +41,6 @@ class GRU(Backbone):
     """
 
     rewinds = False
-    cache_row_dim = 1
 
     def __init__(self, vocab_size: int, window: int, config: GRUConfig) -> None:
         super().__init__()
