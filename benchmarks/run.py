@@ -33,11 +33,11 @@ import minigrid  # noqa: F401  (registers its ids)
 import numpy as np
 import torch
 from minigrid.wrappers import ImgObsWrapper
+from numba import config as numba_config
 from stable_baselines3.common.vec_env import SubprocVecEnv
 
 import llm_envs
 from llm_envs.batch import BatchEnv
-from llm_envs.kernels import config as numba_config
 from llm_envs.walks import random_actions
 
 OURS, MINIGRID = "Nav/FourRooms-v0", "MiniGrid-FourRooms-v0"

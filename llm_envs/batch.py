@@ -17,8 +17,9 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numba import config
 
-from llm_envs import kernels, levels, snapshot
+from llm_envs import jit, kernels, levels, snapshot
 from llm_envs.checks import check_actions, check_seed, merge_weights
 from llm_envs.memory import Records
 from llm_envs.showing import Showing, Step
@@ -71,7 +72,7 @@ class BatchEnv(Showing):
         if num_envs % group_size:
             raise ValueError(f"group_size is {group_size}; it must divide num_envs, {num_envs}")
         if threads is not None:
-            check_range("threads", threads, 1, kernels.config.NUMBA_NUM_THREADS)
+            check_range("threads", threads, 1, config.NUMBA_NUM_THREADS)
         self.world, self.num_envs, self.identity = world, num_envs, identity
         self.device, self.seed, self.order, self.group_size = str(device), int(seed), order, group_size
         self.autoreset = autoreset
@@ -126,11 +127,11 @@ class BatchEnv(Showing):
             return
         self._make_records = Records
         if threads is None:
-            threads = kernels.config.NUMBA_NUM_THREADS if self.num_envs >= kernels.PARALLEL_FROM else 1
+            threads = config.NUMBA_NUM_THREADS if self.num_envs >= kernels.PARALLEL_FROM else 1
         self._threads = threads
         self._start_rows, self._step_rows = kernels.cpu_drivers(self.world, parallel=threads > 1)
         self._region = (lambda: kernels.parallel_region(threads)) if threads > 1 else nullcontext
-        if kernels.plain_python():
+        if jit.plain_python():
             self._region = lambda: np.errstate(over="ignore")  # the generator's products overflow by design
 
     def _bind(self) -> None:

@@ -9,13 +9,14 @@ from typing import Annotated, Any
 
 import numpy as np
 import tyro
+from numba import config as numba_config
 from rich.console import Console
 from rich.table import Table
 
 from llm_envs.adapters.gym import GymEnv, make_single
 from llm_envs.checks import check_seed, parse_values
-from llm_envs.kernels import config as numba_config
 from llm_envs.levels import SHARES, percentile
+from llm_envs.play import Terminal, is_text_game
 from llm_envs.registration import build, find, ids, make_batch
 from llm_envs.spaces import action_space, observation_space
 from llm_envs.testing import check_world
@@ -32,7 +33,7 @@ def refusing() -> Iterator[None]:
     """Turn what builders and batches say of bad input into one line on stderr and exit code 2."""
     try:
         yield
-    except (ValueError, TypeError) as error:
+    except (OSError, TypeError, ValueError) as error:
         print(f"llm-envs: {error}", file=sys.stderr)
         sys.exit(2)
 
@@ -83,15 +84,26 @@ def info(world_id: Id, settings: Pairs = ()) -> None:
     console().print(table)
 
 
-def play(world_id: Id, settings: Pairs = (), seed: int = 0) -> None:
-    """Play a world in the terminal, episode after episode.
+def play(world_id: Id, settings: Pairs = (), seed: int = 0, split: str | None = None) -> None:
+    """Play a world in the terminal: a text game with hints, undo and a map; any other episode after episode.
 
     An action is its number or its name; floats for a continuous one; what you like where the world reads text. Where a
-    name is a number too (the digits of Addition), the name is meant. q, or the end of the input, quits.
+    name is a number too (the digits of Addition), the name is meant. q, or the end of the input, quits. In a text game,
+    type help. --split is train, validation, test or all.
     """
     with refusing():
         check_seed(seed)
-        env = playable(world_id, parse_values(settings))
+        options = parse_values(settings) | ({} if split is None else {"split": split})
+        typed = is_text_game(world_id) and not {"observation", "action"} & options.keys()
+        game = Terminal(world_id, seed, **options) if typed else playable(world_id, options)
+    if isinstance(game, Terminal):
+        game.run()
+    else:
+        play_episodes(game, seed)
+
+
+def play_episodes(env: GymEnv, seed: int) -> None:
+    """Play episode after episode."""
     words = action_words(env.batch.world)
     if words and env.batch.world.parse is None:
         print("actions:", ", ".join(f"{i} {word}" for i, word in enumerate(words)))

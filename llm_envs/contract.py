@@ -16,10 +16,10 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium.utils import env_checker
+from numba import config as numba_config
 
 from llm_envs.adapters.gym import GymEnv
 from llm_envs.batch import BatchEnv
-from llm_envs.kernels import config as numba_config
 from llm_envs.registration import build, find
 from llm_envs.spaces import observation_space
 from llm_envs.walks import Subject, digest_walk, random_actions, refused, require, walk
@@ -266,7 +266,8 @@ def _dialogue(subject: Subject) -> list:
     env, rng, world = subject.single(), np.random.default_rng(SEED), subject.world
     told: list = [env.reset(seed=SEED)]
     for _ in range(subject.steps // 10):
-        index = int(rng.integers(world.actions))  # type: ignore[arg-type]
+        count = world.actions if world.parse is None else len(world.action_names)
+        index = int(rng.integers(count))  # type: ignore[arg-type]
         if world.parse is not None:
             with refused(ValueError, "an action that is no string"):
                 env.step(index)

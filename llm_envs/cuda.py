@@ -19,6 +19,7 @@ import numba
 import numpy as np
 
 from llm_envs import kernels
+from llm_envs.jit import plain_python, specialise
 
 if importlib.util.find_spec("numba_cuda") is not None:
     from numba import cuda
@@ -46,7 +47,7 @@ def _missing(index: int) -> str:
     if importlib.util.find_spec("numba_cuda") is None:
         return "numba-cuda[cu13] is not installed"
     if SIMULATED:
-        return "" if kernels.plain_python() else "NUMBA_ENABLE_CUDASIM=1 needs NUMBA_DISABLE_JIT=1 beside it"
+        return "" if plain_python() else "NUMBA_ENABLE_CUDASIM=1 needs NUMBA_DISABLE_JIT=1 beside it"
     from torch.cuda import device_count, is_available
 
     if not is_available():
@@ -139,7 +140,7 @@ def sources(world: "World", jit: Callable) -> tuple[Callable, Callable]:
     """Return `jit` of (start_rows, step_rows) with the world's rules and a loop over the grid."""
     rows = cuda.jit(grid, device=True)
     names = kernels.rule_names(world, numba.njit)
-    return tuple(kernels.specialise(t, jit, rows=rows, **names) for t in (kernels.start_rows, kernels.step_rows))  # type: ignore[return-value]
+    return tuple(specialise(t, jit, rows=rows, **names) for t in (kernels.start_rows, kernels.step_rows))  # type: ignore[return-value]
 
 
 @cache

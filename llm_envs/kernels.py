@@ -6,27 +6,24 @@ arrays; everything below them takes records, which carry no reference counts (me
 """
 
 import contextlib
-import dis
-import hashlib
 import os
 import threading
 import types
-import warnings
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import config, get_num_threads, njit, prange, set_num_threads
+from numba import get_num_threads, njit, prange, set_num_threads
 
+from llm_envs.jit import cached, specialise
 from llm_envs.rng import EPISODES, below, mix
 from llm_envs.world import World, record
 
 # Names that specialise() binds; the templates below never run with these.
 reset = step = observe = legal = rows = None
-begin_row = advance_row = clear_row = None
+choose_row = begin_row = advance_row = clear_row = None
 
-LIBRARIES = ("numpy", "numba", "math")  # modules whose contents are no part of a rule
 AUTORESETS = ("never", "same_step", "next_step")
 NEVER, SAME_STEP, NEXT_STEP = range(3)
 PARALLEL_FROM = 1024  # rows from which a parallel region pays for its barrier, when `threads` is not given
@@ -103,7 +100,7 @@ def legal_vector(action, setup):
     return True
 
 
-def begin(state, setup):
+def choose(state, setup):
     """Choose the level of the row's next episode and set its clock to zero."""
     state.episode += 1
     if setup.stride > 0:
@@ -112,6 +109,12 @@ def begin(state, setup):
         state.level = below(mix(state.stream + np.uint64(state.episode) * EPISODES), setup.num_levels)
     state.t = 0
     state.over = 0
+
+
+def begin(state, level, setup, observation):
+    """Begin the chosen level and show it."""
+    reset(state, level, setup.params)
+    observe(state, level, setup.params, observation)
 
 
 def clear(outcome):
@@ -123,11 +126,13 @@ def clear(outcome):
     outcome.truncated = False
 
 
-def advance(state, level, setup, action, outcome):
-    """Take one step of one row, weight its signals, and return whether the episode is over."""
+def advance(state, level, setup, action, observation, outcome):
+    """Take one step of one row, observe, weight the signals, and return whether the episode is over."""
     clear_row(outcome)
     state.t += 1
-    outcome.terminated = legal(action, setup) and step(state, level, setup.params, action, outcome.signals)
+    if legal(action, setup):
+        outcome.terminated = step(state, level, setup.params, action, outcome.signals)
+        observe(state, level, setup.params, observation)
     outcome.truncated = 0 < setup.max_steps <= state.t  # both may hold on the last allowed step
     reward = np.float32(0.0)
     for k in range(outcome.values.shape[0]):
@@ -140,105 +145,30 @@ def advance(state, level, setup, action, outcome):
 def start_rows(setup, levels, states, observations):
     """Begin the next episode in every row."""
     for i in rows(states.shape[0]):
-        begin_row(states[i], setup[0])
-        reset(states[i], levels[states[i].level], setup[0].params)
-        observe(states[i], levels[states[i].level], setup[0].params, observations[i])
+        choose_row(states[i], setup[0])
+        begin_row(states[i], levels[states[i].level], setup[0], observations[i])
 
 
 def step_rows(setup, levels, states, observations, finals, actions, outcomes):
-    """Step every row; where an episode ends, write its final observation and begin the next as `autoreset` says."""
+    """Step every row; where an episode ends, keep its final observation and begin the next as `autoreset` says."""
     for i in rows(states.shape[0]):
         if setup[0].autoreset == NEXT_STEP and states[i].over:
             clear_row(outcomes[i])
-            begin_row(states[i], setup[0])
-            reset(states[i], levels[states[i].level], setup[0].params)
-        elif advance_row(states[i], levels[states[i].level], setup[0], actions[i], outcomes[i]):
-            observe(states[i], levels[states[i].level], setup[0].params, finals[i])
+            choose_row(states[i], setup[0])
+            begin_row(states[i], levels[states[i].level], setup[0], observations[i])
+        elif advance_row(states[i], levels[states[i].level], setup[0], actions[i], observations[i], outcomes[i]):
+            finals[i] = observations[i]
             if setup[0].autoreset == SAME_STEP:
-                begin_row(states[i], setup[0])
-                reset(states[i], levels[states[i].level], setup[0].params)
-        observe(states[i], levels[states[i].level], setup[0].params, observations[i])
-
-
-def fingerprint(function: Callable) -> str:
-    """Return a hash of a function's code and, through its globals and closure, of everything it calls and reads.
-
-    Numba's disk cache looks at the driver's own file only; with this in the driver's name an edited rule, helper or
-    constant, in whatever file, is a different driver.
-    """
-    digest = hashlib.sha256()
-    _hash_function(function, digest, set())
-    return digest.hexdigest()[:16]
-
-
-def _hash_function(function: Any, digest: Any, seen: set) -> None:
-    options = getattr(function, "targetoptions", None)  # of njit, such as fastmath
-    function = getattr(function, "py_func", function)
-    if id(function) in seen:
-        return
-    seen.add(id(function))
-    digest.update(repr((options, function.__defaults__)).encode())
-    for cell in function.__closure__ or ():
-        _hash_value(cell.cell_contents, digest, seen)
-    _hash_code(function.__code__, function.__globals__, digest, seen)
-
-
-def _hash_code(code: types.CodeType, names: dict[str, Any], digest: Any, seen: set) -> None:
-    digest.update(code.co_code + repr((code.co_names, code.co_varnames, code.co_freevars)).encode())
-    for value in code.co_consts:
-        if isinstance(value, types.CodeType):  # the inside of a comprehension
-            _hash_code(value, names, digest, seen)
-        else:
-            _hash_value(value, digest, seen)
-    # Only what is read as a global: `level.coin` must not reach a function `coin` of the same file.
-    for name in dict.fromkeys(i.argval for i in dis.get_instructions(code) if i.opname == "LOAD_GLOBAL"):
-        value = names.get(name)
-        if isinstance(value, types.ModuleType) and value.__name__.partition(".")[0] not in LIBRARIES:
-            for attribute in code.co_names:
-                _hash_value(vars(value).get(attribute), digest, seen)
-        else:
-            _hash_value(value, digest, seen)
-
-
-def _hash_value(value: Any, digest: Any, seen: set) -> None:
-    if isinstance(getattr(value, "py_func", value), types.FunctionType):
-        _hash_function(value, digest, seen)
-    elif isinstance(value, np.ndarray):
-        digest.update(repr((value.dtype, value.shape)).encode() + value.tobytes())
-    elif isinstance(value, type):
-        digest.update(value.__qualname__.encode())
-    elif isinstance(value, (set, frozenset)):  # whose order differs from process to process
-        digest.update(repr(sorted(map(repr, value))).encode())
-    elif not isinstance(value, types.ModuleType):
-        digest.update(repr(value).encode())
-
-
-def specialise(template: Callable, jit: Callable, **names: Any) -> Callable:
-    """Return `jit` of a copy of `template` that sees `names` as globals, under a name that has its fingerprint."""
-    copy = types.FunctionType(template.__code__, {**template.__globals__, **names}, template.__name__)
-    copy.__qualname__ = f"{template.__name__}.{fingerprint(copy)}"
-    return jit(copy)
-
-
-def cached(**options: Any) -> Callable:
-    """Return numba.njit with its cache on disk, or without one where no folder for it can be written."""
-
-    def jit(function: Callable) -> Callable:
-        try:
-            return njit(cache=True, **options)(function)
-        except RuntimeError as error:  # numba: "no locator available"
-            warnings.warn(f"compiled rules are not kept: {error}", RuntimeWarning, stacklevel=2)
-            return njit(**options)(function)
-
-    return jit
+                choose_row(states[i], setup[0])
+                begin_row(states[i], levels[states[i].level], setup[0], observations[i])
 
 
 def rule_names(world: World, jit: Callable) -> dict[str, Any]:
     """Return what the templates' names mean in this world, with the per-row templates made by `jit`."""
     rules = {"reset": world.reset, "step": world.step, "observe": world.observe}
     rules["legal"] = jit(legal_index if isinstance(world.actions, int) else legal_vector)
-    rules["begin_row"], rules["clear_row"] = jit(begin), jit(clear)
-    rules["advance_row"] = specialise(advance, jit, **rules)
+    rules["choose_row"], rules["clear_row"] = jit(choose), jit(clear)
+    rules["begin_row"], rules["advance_row"] = specialise(begin, jit, **rules), specialise(advance, jit, **rules)
     return rules
 
 
@@ -273,8 +203,3 @@ def parallel_region(threads: int) -> Iterator[None]:
 def parallel_allowed() -> bool:
     """Say whether a parallel region may be entered: not in the child of a process that had entered one."""
     return _Regions.allowed
-
-
-def plain_python() -> bool:
-    """Say whether the rules run interpreted (NUMBA_DISABLE_JIT=1): records then need attribute access."""
-    return bool(config.DISABLE_JIT)

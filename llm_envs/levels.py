@@ -17,8 +17,12 @@ SHARES = {"train": range(0, 80), "validation": range(80, 90), "test": range(90, 
 
 
 def percentile(levels: np.ndarray) -> np.ndarray:
-    """Return each level's place in 0..99, from its bytes without trailing zeros (padding does not count)."""
-    raw = levels.view(np.uint8).reshape(len(levels), -1)
+    """Return each level's place in 0..99, from its bytes without trailing zeros (padding does not count).
+
+    A level with a field `key` is known by that: a hash of its content, where its bytes depend on the rest of the pool.
+    """
+    named = np.ascontiguousarray(levels["key"]) if "key" in (levels.dtype.names or ()) else levels
+    raw = named.view(np.uint8).reshape(len(levels), -1)
     # CRC-32 is linear: multiply before taking the top bits, or near levels fall into near places.
     codes = np.array([zlib.crc32(row.tobytes().rstrip(b"\0")) for row in raw], np.uint64)
     spread = (codes * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32)

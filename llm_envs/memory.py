@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llm_envs.kernels import plain_python
+from llm_envs.jit import plain_python
 
 if TYPE_CHECKING:
     import torch

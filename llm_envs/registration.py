@@ -18,6 +18,21 @@ _builders: dict[str, Callable | str] = {
     "PathPlanner-v0": "llm_envs.navigation.path_planner:path_planner",
     "Text/Coin-v0": "llm_envs.text.coin:coin",
     "TextGame-v0": "llm_envs.text.coin:coin",
+    "Text/World-v0": "llm_envs.text.world:world",
+    "Text/Story-v0": "llm_envs.text.story:story",
+    "Text/Collector-v0": "llm_envs.text.collector:collector",
+    "Text/Treasure-v0": "llm_envs.text.treasure:treasure",
+    "Text/KeyQuest-v0": "llm_envs.text.key_quest:key_quest",
+    "Text/House-v0": "llm_envs.text.house:house",
+    "Text/Chain-v0": "llm_envs.text.chain:chain",
+    "Text/Cooking-v0": "llm_envs.text.cooking:cooking",
+    "Text/CookingWorld-v0": "llm_envs.text.cooking_world:cooking_world",
+    "Text/Tidy-v0": "llm_envs.text.tidy:tidy",
+    "Text/MapReader-v0": "llm_envs.text.map_reader:map_reader",
+    "Text/Arithmetic-v0": "llm_envs.text.arithmetic:arithmetic",
+    "Text/Sorting-v0": "llm_envs.text.sorting:sorting",
+    "Text/PeckingOrder-v0": "llm_envs.text.pecking_order:pecking_order",
+    "Text/SimonSays-v0": "llm_envs.text.simon_says:simon_says",
 }
 
 

@@ -37,6 +37,11 @@ class Showing:
     _setup: "Records"
 
     @property
+    def records(self) -> tuple[np.ndarray, np.ndarray]:
+        """The rows' states and the split's levels, as live records (CPU only)."""
+        return self._states.records, self._levels.records
+
+    @property
     def level_index(self) -> np.ndarray:
         """Which of the split's `num_levels` levels each row plays, (N,) int32, a copy on the host."""
         return self._state_field("level")

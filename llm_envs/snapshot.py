@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llm_envs.kernels import fingerprint
+from llm_envs.jit import fingerprint
 
 if TYPE_CHECKING:
     from llm_envs.batch import BatchEnv

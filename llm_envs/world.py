@@ -6,6 +6,9 @@ A world's file writes its rules for one row, as plain scalar functions under `nu
     step(state, level, params, action, signals)    change the state, set signals by name, return terminated
     observe(state, level, params, observation)     write every field of the observation
 
+`observe` runs once after each `reset` (then `state.t` is 0) and once after each `step`, on the record that it wrote for
+that row before: a world that shows a growing transcript may append to it.
+
 and one builder, a function whose keyword arguments are the configuration and which returns a `World`. The engine owns
 the rest: the clock `state.t`, the generator `state.rng`, the time limit, the weighting of signals, the next episode.
 """
@@ -101,11 +104,11 @@ class World:
     tokenizer: Any = None  # tokenizers.Tokenizer of `tokens`, where the world speaks
     decode: Callable[[Mapping], str] | None = None  # one row's observation -> text; default: its tokens
     text_observation: bool = False  # the views show decode()'s text in place of the fields
-    parse: Callable[[str], int] | None = None  # text actions: what was typed -> action; the views then take strings
+    parse: Callable[..., int] | None = None  # (text, batch, row) -> action; the views then take strings
     action_names: tuple[str, ...] = ()  # one a discrete action, where actions have names
     render: Callable[..., str] | None = None  # (state, level, params) -> text for a terminal
     frame: Callable[..., np.ndarray] | None = None  # (state, level, params) -> (height, width, 3) uint8
-    info: Callable[..., dict] | None = None  # (state, level, params) -> what the string form puts into `info`
+    info: Callable[..., dict] | None = None  # (batch, row) -> what the string form puts into `info`
     solution: Callable[..., list] | None = None  # (level, params) -> a best list of actions from the start
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 import llm_envs
-from llm_envs import kernels
+from llm_envs import jit
 from llm_envs.testing import trajectory_digest
 
 ADDITION = "Tokens/Addition-v0"
@@ -85,7 +85,7 @@ def test_fingerprints_see_all_that_a_rule_uses():
         for source in pair:
             names = {"np": np, "njit": njit, "m": type(os)("helpers")}
             exec(source, names)  # fixed text, from above
-            prints.append(kernels.fingerprint(names["f"]))
+            prints.append(jit.fingerprint(names["f"]))
         assert prints[0] != prints[1], pair
 
 

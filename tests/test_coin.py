@@ -59,7 +59,7 @@ def test_every_step_is_as_in_textworld(tmp_path):
             walk = list(game.metadata["walkthrough"]) if episode == 0 else []
             assert not walk or len(walk) == len(world.solution(*batch.row(row)[1:]))
             for _ in range(60):
-                ours, mask = world.info(*batch.row(row)), batch.action_masks()[row]
+                ours, mask = world.info(batch, row), batch.action_masks()[row]
                 for name in ("admissible_commands", "score", "won", "lost", "max_score"):
                     assert ours[name] == told[name], (name, row, episode)
                 legal = [name for name, allowed in zip(world.action_names, mask, strict=True) if allowed]
@@ -68,8 +68,8 @@ def test_every_step_is_as_in_textworld(tmp_path):
                     break
                 typed = walk.pop(0) if walk else str(rng.choice(legal if rng.random() < 0.7 else ODD))
                 told, now, done = theirs.step(typed)
-                actions = np.full(len(games), world.parse("look"))
-                actions[row] = world.parse(typed)
+                actions = np.full(len(games), world.parse("look", batch, 0))
+                actions[row] = world.parse(typed, batch, row)
                 batch.advance(actions)
                 after = batch.arrays
                 assert (after.reward[row], after.terminated[row]) == (now - score, done), (typed, row)
@@ -144,7 +144,7 @@ def test_a_full_window_drops_its_oldest_half():
             assert seen["length"][0] == length <= 64
             assert seen["tokens"].tolist() == shown[i] + [0] * (64 - length)
             assert seen["token_mask"].tolist() == typed[i] + [0] * (64 - length)
-            told = small.world.info(*small.row(i))["feedback"]
+            told = small.world.info(small, i)["feedback"]
             assert small.decode({name: value[None] for name, value in seen.items()})[0].endswith("\n" + told)
     assert drops > 100
 

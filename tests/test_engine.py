@@ -8,10 +8,10 @@ import zlib
 
 import numpy as np
 import pytest
-from numba import njit
+from numba import config, njit
 
 import llm_envs
-from llm_envs import kernels, snapshot
+from llm_envs import snapshot
 from llm_envs.levels import SHARES, percentile
 from llm_envs.rng import randint, uniform
 from llm_envs.testing import trajectory_digest
@@ -20,7 +20,7 @@ from llm_envs.tokens.copy import copy
 from llm_envs.world import record, state_record, values
 
 ADDITION, COPY = "Tokens/Addition-v0", "Tokens/Copy-v0"
-THREADS = kernels.config.NUMBA_NUM_THREADS
+THREADS = config.NUMBA_NUM_THREADS
 
 
 # ---------------------------------------------------------------------- randomness and records

@@ -75,16 +75,29 @@ def the_new_reward_is_learned_and_kl_holds_the_old_task(printed):
     assert re.search(r"^released  ", printed, re.MULTILINE)
 
 
+def the_oracle_scores_all(printed):
+    assert re.search(r"mean +│ +│ 100\.0 +│ +100", printed)
+
+
 PROMISES = {
     "stock_sb3": right_after_training,
     "add_a_world": bisection_finds_and_chance_is_chance,
     "own_reward": rewards_are_the_weighted_terms,
     "text_game_random": the_oracle_wins_and_chance_does_not,
+    "llm_player": the_oracle_scores_all,
     "reward_model": ppo_raises_the_proxy_and_leaves_its_start,
     "online_adaptation": the_new_reward_is_learned_and_kl_holds_the_old_task,
 }
-ARGUMENTS = {"reward_model": ["--quick", "--out", "out"], "online_adaptation": ["--quick", "--out", "out"]}
-WRITES = {"reward_model": {"out/overoptimisation.png"}, "online_adaptation": {"out/released.zip"}}
+ARGUMENTS = {
+    "reward_model": ["--quick", "--out", "out"],
+    "online_adaptation": ["--quick", "--out", "out"],
+    "llm_player": ["--agent", "oracle", "--episodes", "1"],
+}
+WRITES = {
+    "reward_model": {"out/overoptimisation.png"},
+    "online_adaptation": {"out/released.zip"},
+    "llm_player": {"llm_player.json"},
+}
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)

@@ -112,7 +112,7 @@ class GymEnv(gym.Env):
         if self._parse is not None:
             if not isinstance(action, str):
                 raise ValueError(f"the action is {action!r}; it must be a string")
-            action = self._parse(action)
+            action = self._parse(action, self.batch, 0)
         if self._discrete:
             if isinstance(action, (bool, float)) or not self.action_space_holds(action):
                 raise ValueError(f"the action is {action!r}; it must be an integer from 0 to {len(self._legal) - 1}")
@@ -143,7 +143,7 @@ class GymEnv(gym.Env):
     def _describe(self) -> dict[str, Any]:
         """Return what a text world's string form tells beside the observation."""
         world = self.batch.world
-        return world.info(*self.batch.row(0)) if self._texts and world.info is not None else {}
+        return world.info(self.batch, 0) if self._texts and world.info is not None else {}
 
     def action_masks(self) -> np.ndarray:
         """Return which actions are legal now, (A,) bool: what sb3_contrib's MaskablePPO asks for."""

@@ -225,8 +225,12 @@ def coin(
         length = int(obs["length"][0])
         return as_text(obs["tokens"][:length], obs["token_mask"][:length], words)
 
-    def info(state, level, params) -> dict[str, Any]:
+    def info(batch: Any, row: int) -> dict[str, Any]:
+        state, level, _ = batch.row(row)
         return describe_state(state, level, words)
+
+    def parse_row(text: str, batch: Any, row: int) -> int:
+        return parse(text)
 
     def render(state, level, params) -> str:
         return as_text(state.tokens[: state.length], state.token_mask[: state.length], words)
@@ -260,7 +264,7 @@ def coin(
         tokenizer=word_tokenizer(list(words[len(SPECIAL) :])),
         decode=decode,
         text_observation=observation == "text",
-        parse=parse if action == "text" else None,
+        parse=parse_row if action == "text" else None,
         action_names=(*COMMANDS, "?")[:num_actions],
         render=render,
         info=info,

@@ -1,0 +1,216 @@
+"""Games as worlds: `games_world` for any games, and `text_game`, which makes a builder of a generator of games."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, wraps
+from typing import Any
+
+import numpy as np
+
+from llm_envs.text.compiling import Pool, compile_games
+from llm_envs.text.forms import LONGEST_COMMAND, PACKED, rules_for
+from llm_envs.text.game import Game
+from llm_envs.text.host import Host
+from llm_envs.text.layout import state_kind
+from llm_envs.text.pieces import tokenizer
+from llm_envs.text.solutions import Solutions
+from llm_envs.text.telling import SHOW_DESCRIPTION, SHOW_INVENTORY, longest_turn
+from llm_envs.world import World, check_choice, check_range, record, values
+
+OBSERVATIONS, ACTIONS = ("tokens", "text", "state"), ("tokens", "index", "admissible", "text")
+MASKS = ("admissible", "none")
+SHOWS = {"description": SHOW_DESCRIPTION, "inventory": SHOW_INVENTORY}
+SIGNALS = {"score": 1.0, "win": 0.0, "lose": 0.0, "turn": 0.0, "invalid": 0.0}
+PARAMS = record(shows=np.int32, longest_turn=np.int32, free_mask=np.int32)
+SMALLEST_WINDOW, LARGEST_WINDOW = 1024, 16_384
+LARGEST_POOL = 2**20
+
+
+def games_world(
+    games: Sequence[Game],
+    *,
+    observation: str = "tokens",
+    action: str = "tokens",
+    mask: str = "admissible",
+    shows: Sequence[str] = (),
+    facts: bool = False,
+    window: int = 0,
+    max_steps: int = 50,
+    own_levels: bool = False,
+) -> World:
+    """Return the world of these games; Text/World-v0's card tells what the arguments mean.
+
+    Raises:
+        ValueError: an argument out of range, or a game that the layout has no space for.
+    """
+    return pool_world(compile_games(games), observation, action, mask, shows, facts, window, max_steps, own_levels)
+
+
+def pool_world(
+    pool: Pool,
+    observation: str,
+    action: str,
+    mask: str,
+    shows: Sequence[str],
+    facts: bool,
+    window: int,
+    max_steps: int,
+    own_levels: bool,
+) -> World:
+    """Return the world of compiled games."""
+    check_choice("observation", observation, OBSERVATIONS)
+    check_choice("action", action, ACTIONS)
+    check_choice("mask", mask, MASKS)
+    check_range("max_steps", max_steps, 0, 2**24)
+    for name in (shows,) if isinstance(shows, str) else shows:
+        check_choice("shows", name, tuple(SHOWS))
+    shown_bits = sum(bit for name, bit in SHOWS.items() if name in shows)
+    longest = longest_turn(pool.levels, shown_bits) + LONGEST_COMMAND
+    window = checked_window(window, longest)
+    vocabulary, listed = pool.vocabulary, most_admissible(pool) if action == "admissible" else 0
+    host = Host(pool, longest_turn(pool.levels), facts)
+    reset, step, observe = rules_for(action, "state" if observation == "state" else "tokens")
+    state = state_kind(pool.size, listed)
+    shown, bounds = transcript_fields(window, len(vocabulary.pieces))
+    if observation == "state":
+        shown, bounds = state_fields(state)
+    actions = {
+        "tokens": len(vocabulary.pieces),
+        "index": command_count(pool),
+        "admissible": listed,
+        "text": PACKED,
+    }[action]
+    if action != "text":
+        shown["action_mask"], bounds["action_mask"] = (np.int8, (actions,)), (0, 1)
+    if action == "admissible":
+        words = int(pool.levels["command_words"].max())
+        shown["commands"], bounds["commands"] = (np.int32, (listed, words)), (0, len(vocabulary.pieces) - 1)
+    text = action == "text" or observation == "text"
+    return World(
+        reset=reset,
+        step=step,
+        observe=observe,
+        params=values(
+            PARAMS,
+            shows=shown_bits,
+            longest_turn=longest,
+            free_mask=mask == "none",
+        ),
+        levels=pool.levels,
+        own_levels=own_levels,
+        state=state,
+        observation=record(**shown),
+        bounds=bounds,
+        actions=actions,
+        signals=SIGNALS,
+        max_steps=max_steps * (int(pool.levels["command_words"].max()) + 1 if action == "tokens" else 1),
+        tokenizer=tokenizer(vocabulary.pieces),
+        decode=describe_fields if observation == "state" else host.decode,
+        text_observation=observation == "text",
+        parse=host.parse if action == "text" else None,
+        action_names=tuple(next(iter(pool.books.values())).commands) if action == "text" else (),
+        info=host.info if text else None,
+        solution=Solutions(pool, action, listed, SIGNALS),
+    )
+
+
+def checked_window(window: int, longest: int) -> int:
+    """Return the transcript's length in tokens; 0 stands for the smallest power of two that holds two turns."""
+    least = 2 * longest
+    if window == 0:
+        window = max(SMALLEST_WINDOW, 1 << (least - 1).bit_length())
+    check_range("window", window, 64, LARGEST_WINDOW)
+    if window < least or window % 2:
+        turn = f"a turn of these games can take {longest} tokens"
+        raise ValueError(f"window is {window}; it must be even, and at least {least}: {turn}")
+    return window
+
+
+def transcript_fields(window: int, words: int) -> tuple[dict[str, Any], dict[str, tuple[float, float]]]:
+    """Return the fields of a transcript and their bounds."""
+    fields = {"tokens": (np.int32, (window,)), "length": np.int32, "token_mask": (np.int8, (window,))}
+    return fields, {"tokens": (0, words - 1), "length": (0, window), "token_mask": (0, 1)}
+
+
+STATE_FIELDS = (
+    *("room", "ending", "score", "turns", "free_slots", "used_slots"),
+    *("typed", "low", "high"),  # of the command that is being typed: words, and which commands begin so
+    *("holder", "lock", "food", "cut"),
+)
+NUMBERS = {"score": 2**24, "turns": 2**24, "low": 2**15 - 1, "high": 2**15 - 1}  # bounds of those that are no byte
+
+
+def state_fields(state: np.dtype) -> tuple[dict[str, Any], dict[str, tuple[float, float]]]:
+    """Return the fields of the typed state and their bounds."""
+    fields = {name: (np.int32, state[name].shape) if state[name].shape else np.int32 for name in STATE_FIELDS}
+    return fields, {name: (-NUMBERS[name] if name == "score" else 0, NUMBERS.get(name, 255)) for name in STATE_FIELDS}
+
+
+def describe_fields(obs: Mapping[str, np.ndarray]) -> str:
+    """Return the typed state as text, field by field."""
+    return ", ".join(f"{name} {obs[name].tolist()}" for name in STATE_FIELDS)
+
+
+def command_count(pool: Pool) -> int:
+    """Return how many commands the mask has space for: a power of two, since every size is compiled anew."""
+    return 1 << max(int(pool.levels["num_commands"].max()) - 1, 15).bit_length()
+
+
+def most_admissible(pool: Pool) -> int:
+    """Return an upper bound, a power of two, on the commands that are admissible at once in any of the games."""
+    most = 0
+    for level in pool.levels:
+        places = level["place"][: level["fixed"]]
+        here = int(np.bincount(places).max()) if len(places) else 0
+        doors = int((level["exit_doors"][: level["rooms"]] != 255).sum(1).max()) if level["rooms"] else 0
+        each = 4 + 2 * here + 3 * int((level["traits"] & 2 != 0).sum())
+        most = max(most, 7 + 3 * doors + 3 * here + each * int(level["portables"]))
+    return 1 << (most - 1).bit_length()
+
+
+def text_game(pool: int = 100, max_steps: int = 50) -> Callable:
+    """Return a decorator that makes a builder of `generate(seed, ...) -> Game`.
+
+    The builder takes the generator's arguments but for `seed`, and the common ones; the decorated generator itself is
+    its attribute `generate`.
+
+    Args:
+        pool: the default number of games.
+        max_steps: the default time limit, in commands.
+    """
+    common = {
+        "pool": pool,
+        "observation": "tokens",
+        "action": "tokens",
+        "mask": "admissible",
+        "shows": (),
+        "facts": False,
+        "window": 0,
+        "max_steps": max_steps,
+    }
+
+    def decorate(generate: Callable[..., Game]) -> Callable[..., World]:
+        own = list(inspect.signature(generate).parameters.values())[1:]
+        shared = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value) for name, value in common.items()
+        ]
+
+        @wraps(generate)
+        def builder(**options: Any) -> World:
+            settings = {name: options.pop(name, value) for name, value in common.items()}
+            games = made(generate, settings.pop("pool"), tuple(sorted(options.items())))
+            return pool_world(games, own_levels=False, **settings)
+
+        builder.__signature__ = inspect.Signature(own + shared)  # type: ignore[attr-defined]
+        builder.__doc__ = "Build the world; see the module for the arguments."
+        builder.generate = generate  # type: ignore[attr-defined]
+        return builder
+
+    return decorate
+
+
+@lru_cache(maxsize=32)
+def made(generate: Callable[..., Game], count: int, options: tuple) -> Pool:
+    """Return the compiled games of seeds 0 .. count - 1; a larger pool begins with the smaller one."""
+    check_range("pool", count, 1, LARGEST_POOL)
+    return compile_games([generate(seed, **dict(options)) for seed in range(count)])

@@ -1,0 +1,126 @@
+"""Pieces: how texts are cut into tokens, by rule, and the closed vocabulary of a pool of games.
+
+A piece is a word of letters and digits, with ' or - inside; a digit of what is all digits; or a single other mark. A
+piece glued to the one before it, without white space between, is written with ## in front, as WordPiece does: "the
+king's key." is the | king's | key | ##. and "10" is 1 | ##0. Joined pieces are the text again, white space apart.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+import numpy as np
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+from llm_envs.text import replies
+from llm_envs.text.game import DIRECTIONS
+from llm_envs.vocabulary import SPECIAL
+
+GLUE = "##"
+PROMPT = ">"  # before a command
+HEADER = "-= {} =-"  # around the name of a room
+SLOT = re.compile(r"\[([^\]]*)\]")  # in templates
+LARGEST = 32_767  # token numbers are int16
+SMALLEST = 128
+_WORD = re.compile(r"[A-Za-z0-9]+(?:['-][A-Za-z0-9]+)*|.", re.DOTALL)
+
+
+@lru_cache(maxsize=65_536)
+def _split_word(word: str) -> tuple[str, ...]:
+    parts = _WORD.findall(word)
+    parts = [piece for part in parts for piece in (part if part.isdigit() and part.isascii() else (part,))]
+    return (parts[0], *(GLUE + part for part in parts[1:]))
+
+
+def split(text: str, glued: bool = False) -> list[str]:
+    """Cut a text into pieces; `glued`: nothing stands between it and the text before."""
+    pieces = [piece for word in text.split() for piece in _split_word(word)]
+    if glued and pieces and not text[0].isspace():
+        pieces[0] = GLUE + pieces[0]
+    return pieces
+
+
+def join(pieces: Sequence[str], typed: np.ndarray | None = None) -> str:
+    """Put pieces together, with a new line before a prompt and after the name of a room, "-= Name =-".
+
+    Args:
+        pieces: the pieces of a text; the first of a cut-off text may be a glued one.
+        typed: one entry a piece, other than 0 for words of a command; a new line begins after those too.
+    """
+    parts = list(pieces)
+    if typed is not None:
+        for k in np.flatnonzero((typed[:-1] != 0) & (typed[1:] == 0)).tolist():
+            parts[k] += "\n"
+    text = " ".join(parts).removeprefix(GLUE).replace(" " + GLUE, "").replace("\n ", "\n")
+    return text.replace(" =- ", " =-\n").replace(f" {PROMPT} ", f"\n{PROMPT} ")
+
+
+def tokenizer(pieces: Sequence[str]) -> Tokenizer:
+    """Return a tokenizer whose tokens are these, in this order, and which cuts texts as `split` does."""
+    ids = {piece: i for i, piece in enumerate(pieces)}
+    made = Tokenizer(
+        models.WordPiece(ids, unk_token=SPECIAL[0], continuing_subword_prefix=GLUE, max_input_chars_per_word=1_000_000)
+    )
+    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    made.decoder = decoders.WordPiece(prefix=GLUE, cleanup=False)
+    made.add_special_tokens(list(SPECIAL))
+    return made
+
+
+def _number_words() -> list[str]:
+    """Return the words of 0 to 99."""
+    small = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
+    words = [*small.split(), "seventeen", "eighteen", "nineteen"]
+    for ten in ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"):
+        words += [ten, *(f"{ten}-{words[one]}" for one in range(1, 10))]
+    return words
+
+
+NUMBER_WORDS = _number_words()
+LARGE_NUMBER_WORDS = ("minus", "hundred", "thousand", "and")
+KINDS_OF_FOOD = ("raw", "burned", "grilled", "roasted", "fried", "sliced", "diced", "chopped")  # said before its name
+
+
+def template_literals(template: str) -> Iterable[tuple[str, ...]]:
+    """Yield the pieces of a template of `replies` between its slots."""
+    end = 0
+    for slot in (*SLOT.finditer(template), None):
+        literal = template[end : slot.start() if slot else None]
+        yield tuple(split(literal, glued=end > 0))
+        end = slot.end() if slot else end
+
+
+def _fixed() -> tuple[str, ...]:
+    texts = [
+        PROMPT, HEADER.format(""), "nothing a an the and", "point points turn turns", "0 1 2 3 4 5 6 7 8 9",
+        " ".join(DIRECTIONS), " ".join(replies.VERB_WORDS), " ".join(replies.LINKS.values()), "You are carrying :",
+        " ".join(KINDS_OF_FOOD), " ".join(NUMBER_WORDS), " ".join(LARGE_NUMBER_WORDS),
+    ]  # fmt: skip
+    pieces = [piece for text in texts for piece in split(text)]
+    pieces += [GLUE + piece for piece in (*"0123456789.,:", "the")]
+    pieces += [piece for template in replies.TEMPLATES.values() for run in template_literals(template) for piece in run]
+    return (*SPECIAL, *dict.fromkeys(pieces))
+
+
+FIXED = _fixed()  # the first pieces of every vocabulary: kernels use their numbers as constants
+FIXED_IDS = {piece: i for i, piece in enumerate(FIXED)}
+
+
+class Vocabulary:
+    """The closed list of pieces of a pool: `FIXED`, then the pool's own in ASCII order, then unused ones up to 2^n."""
+
+    def __init__(self, own: Iterable[str]) -> None:
+        used = [*FIXED, *sorted(set(own).difference(FIXED_IDS))]
+        if len(used) > LARGEST:
+            raise ValueError(f"the games use {len(used)} different words and marks; there may be at most {LARGEST}")
+        total = max(SMALLEST, 1 << (len(used) - 1).bit_length())
+        self.pieces = (*used, *(f"<unused{k}>" for k in range(total - len(used))))
+        self.ids = {piece: i for i, piece in enumerate(self.pieces)}
+
+    def encode(self, text: str) -> list[int]:
+        """Return a text's tokens; KeyError if it has a piece that no text of the pool has."""
+        return [self.ids[piece] for piece in split(text)]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of tokens."""
+        return join([self.pieces[i] for i in ids])
