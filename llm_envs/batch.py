@@ -140,7 +140,8 @@ class BatchEnv(Showing):
         if isinstance(self.world.actions, int):
             actions = actions.view(np.int64)
         self._start_arguments = tuple(b.records for b in (self._setup, self._levels, self._states, self._observations))
-        self._step_arguments = (*self._start_arguments, self._finals.records, actions, self._outcomes.records)
+        shown, finals = self._observations.words, self._finals.words
+        self._step_arguments = (*self._start_arguments, shown, finals, actions, self._outcomes.records)
         self._serial = self._region is nullcontext
 
     # ------------------------------------------------------------------ what is seen

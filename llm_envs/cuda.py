@@ -83,6 +83,11 @@ class DeviceRecords:
                 self.records = cuda.as_cuda_array(self._bytes).view(kind)
 
     @cached_property
+    def words(self) -> Any:
+        """The records' bytes as whole numbers as wide as their alignment, (N, words), for the kernels."""
+        return self.records.view(f"u{self.kind.alignment}").reshape(self.records.shape[0], -1)
+
+    @cached_property
     def tensors(self) -> dict[str, "torch.Tensor"]:
         """Each field as a live torch view of shape (N, *field shape)."""
         return {name: self._field(name) for name in self.kind.names or () if self.kind[name].base.names is None}

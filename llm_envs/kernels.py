@@ -130,9 +130,11 @@ def advance(state, level, setup, action, observation, outcome):
     """Take one step of one row, observe, weight the signals, and return whether the episode is over."""
     clear_row(outcome)
     state.t += 1
+    terminated = False
     if legal(action, setup):
-        outcome.terminated = step(state, level, setup.params, action, outcome.signals)
+        terminated = step(state, level, setup.params, action, outcome.signals)
         observe(state, level, setup.params, observation)
+    outcome.terminated = terminated
     outcome.truncated = 0 < setup.max_steps <= state.t  # both may hold on the last allowed step
     reward = np.float32(0.0)
     for k in range(outcome.values.shape[0]):
@@ -149,15 +151,20 @@ def start_rows(setup, levels, states, observations):
         begin_row(states[i], levels[states[i].level], setup[0], observations[i])
 
 
-def step_rows(setup, levels, states, observations, finals, actions, outcomes):
-    """Step every row; where an episode ends, keep its final observation and begin the next as `autoreset` says."""
+def step_rows(setup, levels, states, observations, words, finals, actions, outcomes):
+    """Step every row; where an episode ends, keep its final observation and begin the next as `autoreset` says.
+
+    `words` are the observations' bytes as whole numbers, `finals` those of the final ones: a record assigned to a record
+    would be copied byte by byte on a GPU.
+    """
     for i in rows(states.shape[0]):
         if setup[0].autoreset == NEXT_STEP and states[i].over:
             clear_row(outcomes[i])
             choose_row(states[i], setup[0])
             begin_row(states[i], levels[states[i].level], setup[0], observations[i])
         elif advance_row(states[i], levels[states[i].level], setup[0], actions[i], observations[i], outcomes[i]):
-            finals[i] = observations[i]
+            for k in range(words.shape[1]):
+                finals[i, k] = words[i, k]
             if setup[0].autoreset == SAME_STEP:
                 choose_row(states[i], setup[0])
                 begin_row(states[i], levels[states[i].level], setup[0], observations[i])

@@ -25,11 +25,17 @@ CONFIGURATIONS = [
     ("Nav/PathPlanner-v0", {"action": "continuous", "inertia": 0.5}),
     ("Nav/PathPlanner-v0", {"obstacles": 4}),
     ("Text/Coin-v0", {"mode": 3, "window": 64}),
+    ("Text/World-v0", {"action": "index"}),
+    ("Text/World-v0", {"action": "admissible"}),
+    ("Text/World-v0", {"observation": "state", "mask": "none"}),
+    ("Text/Cooking-v0", {"preset": "ftwp-hardest", "pool": 8, "action": "index", "shows": ["description", "inventory"]}),
 ]
 TEXTS = [
     ("Text/Coin-v0", {"observation": "text", "action": "text"}),
     ("Text/Coin-v0", {"observation": "text"}),
     ("Text/Coin-v0", {"action": "text"}),
+    ("Text/World-v0", {"observation": "text", "action": "text", "facts": True}),
+    ("Text/World-v0", {"action": "text"}),
 ]
 TENSOR_CASES = [(world_id, {}) for world_id in llm_envs.ids()] + CONFIGURATIONS
 
