@@ -18,7 +18,7 @@ from numba import get_num_threads, njit, prange, set_num_threads
 
 from llm_envs.jit import cached, specialise
 from llm_envs.rng import EPISODES, below, mix
-from llm_envs.world import World, record
+from llm_envs.world import World, keep, record
 
 # Names that specialise() binds; the templates below never run with these.
 reset = step = observe = legal = rows = None
@@ -69,7 +69,7 @@ def outcome_record(world: World) -> np.dtype:
     """Return the record of one step's result; `values` are the signals' bytes seen as a float vector."""
     signals = record(**dict.fromkeys(world.signals, np.float32))
     count = len(world.signals)
-    return np.dtype(
+    kind = np.dtype(
         {
             "names": ["reward", "terminated", "truncated", "signals", "values"],
             "formats": [np.float32, np.bool_, np.bool_, signals, (np.float32, (count,))],
@@ -78,6 +78,7 @@ def outcome_record(world: World) -> np.dtype:
             "aligned": True,
         }
     )
+    return keep(kind)
 
 
 def action_record(world: World) -> np.dtype:
@@ -154,8 +155,8 @@ def start_rows(setup, levels, states, observations):
 def step_rows(setup, levels, states, observations, words, finals, actions, outcomes):
     """Step every row; where an episode ends, keep its final observation and begin the next as `autoreset` says.
 
-    `words` are the observations' bytes as whole numbers, `finals` those of the final ones: a record assigned to a record
-    would be copied byte by byte on a GPU.
+    `words` are the observations' bytes as whole numbers, `finals` those of the final ones: a record assigned to a
+    record would be copied byte by byte on a GPU.
     """
     for i in rows(states.shape[0]):
         if setup[0].autoreset == NEXT_STEP and states[i].over:

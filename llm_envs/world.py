@@ -30,6 +30,18 @@ HEADER = {
 }
 
 
+_kinds: dict[np.dtype, np.dtype] = {}
+
+
+def keep(kind: np.dtype) -> np.dtype:
+    """Return the one object that stands for a record type, and keep it for good.
+
+    Numba knows structured types by their address: if one were freed and another took its place, a kernel compiled for
+    the first would run on the second's memory. Sharing one object is also quicker: an equal one costs 5 us a call.
+    """
+    return _kinds.setdefault(kind, kind)
+
+
 def record(**fields: Any) -> np.dtype:
     """Return an aligned record type; a field is a scalar type, a record type or (type, shape).
 
@@ -41,7 +53,7 @@ def record(**fields: Any) -> np.dtype:
     if clash:
         raise ValueError(f"record fields {clash} have the names of NumPy attributes; choose others")
     described = [(name, *(kind if isinstance(kind, tuple) else (kind,))) for name, kind in fields.items()]
-    return np.dtype(described, align=True)
+    return keep(np.dtype(described, align=True))
 
 
 def state_record(**fields: Any) -> np.dtype:

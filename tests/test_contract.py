@@ -28,7 +28,10 @@ CONFIGURATIONS = [
     ("Text/World-v0", {"action": "index"}),
     ("Text/World-v0", {"action": "admissible"}),
     ("Text/World-v0", {"observation": "state", "mask": "none"}),
-    ("Text/Cooking-v0", {"preset": "ftwp-hardest", "pool": 8, "action": "index", "shows": ["description", "inventory"]}),
+    (
+        "Text/Cooking-v0",
+        {"preset": "ftwp-hardest", "pool": 8, "action": "index", "shows": ["description", "inventory"]},
+    ),
 ]
 TEXTS = [
     ("Text/Coin-v0", {"observation": "text", "action": "text"}),

@@ -26,6 +26,14 @@ THREADS = config.NUMBA_NUM_THREADS
 # ---------------------------------------------------------------------- randomness and records
 
 
+def test_equal_records_are_one_object():
+    """Numba knows structured types by address: a freed one's place must not be taken by another."""
+    assert record(a=(np.int32, (5,)), b=np.int8) is record(a=(np.int32, (5,)), b=np.int8)
+    one, other = copy(length=5), copy(length=5)
+    assert one.observation is other.observation
+    assert one.levels.dtype is other.levels.dtype
+
+
 @njit
 def draw(states, n, whole, real):
     for k in range(len(whole)):

@@ -137,8 +137,9 @@ class GymEnv(gym.Env):
 
     def _observe(self) -> Any:
         """Return the observation as copies, or as text."""
-        row = {name: value.copy() for name, value in self._row.items()}
-        return self.batch.decode_row(row) if self.batch.world.text_observation else row
+        if self.batch.world.text_observation:
+            return self.batch.decode_row(self._row)
+        return {name: value.copy() for name, value in self._row.items()}
 
     def _describe(self) -> dict[str, Any]:
         """Return what a text world's string form tells beside the observation."""

@@ -93,10 +93,10 @@ class Book:
 
     game: Game
     numbers: Numbers
-    commands: np.ndarray  # of str, sorted as strings
+    commands: list[str]  # sorted as strings
     order: np.ndarray  # number of each of these
     meanings: list[tuple[int, int, int]]  # (verb, x, y) of each number
-    facts: np.ndarray  # of str, sorted: every fact that can hold
+    facts: list[str]  # sorted: every fact that can hold
     conditions: np.ndarray  # (facts, 3) uint8: when it does
     max_score: float
 
@@ -283,8 +283,8 @@ def write_commands(level: np.void, plan: Plan) -> None:
 
 def make_book(plan: Plan) -> Book:
     """Return the host's names for a game."""
-    texts = np.array([command[0] for command in plan.commands], object)
-    order = np.argsort(texts, kind="stable")
+    texts = [command[0] for command in plan.commands]
+    order = sorted(range(len(texts)), key=texts.__getitem__)
     able = {fact_text(fact, plan.game): plan.conditions.of(fact) for fact in plan.conditions.changing()}
     for fact in plan.game.facts:
         able.setdefault(fact_text(fact, plan.game), plan.conditions.of(fact))
@@ -294,10 +294,10 @@ def make_book(plan: Plan) -> Book:
     return Book(
         plan.game,
         plan.numbers,
-        texts[order],
-        order,
+        [texts[k] for k in order],
+        np.array(order),
         [command[1:4] for command in plan.commands],
-        np.array(facts, object),
+        facts,
         np.array([able[fact] for fact in facts], np.uint8).reshape(-1, 3),
         float("inf") if endless else sum(scores),
     )

@@ -30,7 +30,7 @@ class Solutions:
             return commands
         if self.action == "tokens":
             return [token for command in commands for token in (*self.pool.vocabulary.encode(command), END)]
-        numbers = dict(zip(book.commands.tolist(), book.order.tolist(), strict=True))
+        numbers = dict(zip(book.commands, book.order.tolist(), strict=True))
         chosen = np.array([numbers[command] for command in commands], np.int64)
         if self.action == "index":
             return chosen.tolist()
@@ -48,7 +48,7 @@ def winning_commands(book: Book) -> list[str]:
     Raises:
         ValueError: the game has no walkthrough, and the solver finds no way to win it.
     """
-    known = set(book.commands.tolist())
+    known = set(book.commands)
     if book.game.walkthrough:
         return [command for command in book.game.walkthrough if command in known]
     found = solve(book.game)
