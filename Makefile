@@ -14,6 +14,7 @@ test: $(VENV)/.ready
 bench: $(VENV)/.ready
 	$(RUN) benchmarks/run.py
 	$(RUN) benchmarks/training.py
+	$(RUN) benchmarks/text_games.py
 
 lint: $(VENV)/.ready
 	$(VENV)/bin/ruff check .
