@@ -43,6 +43,7 @@ Source:       TextWorld 1.7.0 (Cote et al., 2018, "TextWorld: A Learning Environ
 from collections.abc import Sequence
 from pathlib import Path
 
+from llm_envs.text.checking import check
 from llm_envs.text.family import games_world
 from llm_envs.text.game import Game
 from llm_envs.text.key_quest import key_quest
@@ -66,7 +67,7 @@ def world(
     if isinstance(games, (str, Path)):
         raise TypeError(f"games is {games!r}; it must be a list of paths or games")
     return games_world(
-        built_in() if games is None else [game if isinstance(game, Game) else load(game) for game in games],
+        built_in() if games is None else [read(game, f"games[{k}]") for k, game in enumerate(games)],
         observation=observation,
         action=action,
         mask=mask,
@@ -76,6 +77,14 @@ def world(
         max_steps=max_steps,
         own_levels=games is not None,
     )
+
+
+def read(game: str | Path | Game, where: str) -> Game:
+    """Return a game of a file, or one that was given as it is, after checking it."""
+    if not isinstance(game, Game):
+        return load(game)
+    check(game, where)
+    return game
 
 
 def built_in() -> list[Game]:
