@@ -9,7 +9,7 @@ train: $(VENV)/.ready
 	$(RUN) -m agents.train Tokens/Addition-v0
 
 test: $(VENV)/.ready
-	$(RUN) -m pytest
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile  # two processes of one thread each: CI has two cores
 
 bench: $(VENV)/.ready
 	$(RUN) benchmarks/run.py
