@@ -15,6 +15,7 @@ from llm_envs.text.parser import parse
 from llm_envs.text.pieces import GLUE, PROMPT
 from llm_envs.text.quests import holds
 from llm_envs.text.telling import say_description, say_inventory, tell_start, tell_turn
+from llm_envs.vocabulary import END
 from llm_envs.world import record
 
 SHEETS = FEEDBACK, DESCRIPTION, INVENTORY = range(3)
@@ -118,7 +119,8 @@ class Host:
 
     def say(self, tokens: np.ndarray) -> str:
         """Return tokens as a text that begins with white space."""
-        return "".join([self.spoken[token] for token in tokens.tolist()]).replace(" =- ", " =-\n")
+        text = "".join([self.spoken[token] for token in tokens.tolist()])
+        return text.replace(" =- ", " =-\n").replace(". -= ", ".\n-= ")
 
     def parse(self, text: str, batch: Any, row: int) -> int:
         """Return what a typed command means in a row's state, packed for `forms.step_text`."""
@@ -159,9 +161,10 @@ class Host:
 
 
 def spoken(pieces: Sequence[str]) -> list[str]:
-    """Return each piece as it is said after others: with a space before it, or without, or on a new line."""
-    return ["\n" + piece if piece == PROMPT else piece.removeprefix(GLUE) if piece.startswith(GLUE) else " " + piece
-            for piece in pieces]  # fmt: skip
+    """Return each piece as it is said after others: with a space before it, or without, or on a new line; no <end>."""
+    said = [piece.removeprefix(GLUE) if piece.startswith(GLUE) else f" {piece}" for piece in pieces]
+    said[END], said[pieces.index(PROMPT)] = "", "\n" + PROMPT
+    return said
 
 
 def plain_commands(book: Book) -> dict[str, int]:
