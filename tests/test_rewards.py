@@ -110,7 +110,9 @@ def test_on_text_gets_strings_and_may_return_a_list():
 
 
 @pytest.mark.parametrize(
-    "rewards", [(longer, longer), (Reward(longer, name="exact"),), (lambda t: 0, lambda t: 1)], ids=str
+    "rewards",
+    [(longer, longer), (Reward(longer, name="exact"),), (lambda t: 0, lambda t: 1)],
+    ids=["the same twice", "a signal's", "two without names"],
 )
 def test_a_name_is_given_once(rewards):
     with pytest.raises(ValueError, match="two reward terms are called"):
