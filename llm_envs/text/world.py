@@ -24,7 +24,7 @@ Arguments:    games (list, None): paths of `.json` or `.json.gz` files, or `llm_
               "text"); mask ("admissible"; "none": any word may be typed); shows (list, []): which of "description"
               and "inventory" follow each reply; facts (bool, False): tell the state's facts in
               `info` too; window (int, 0): tokens of the transcript, even; 0 for the smallest power of two that holds
-              two turns, and 1,024; max_steps (int, 50): time limit, in commands; 0 for none. In generated families,
+              two turns, and 1,024; max_steps (int, 500): time limit, in commands; 0 for none. In generated families,
               pool (int): number of games.
 Info:         With strings: feedback, description, inventory, admissible_commands, score, max_score, won, lost, facts.
 Source:       TextWorld 1.7.0 (Cote et al., 2018, "TextWorld: A Learning Environment for Text-based Games").
@@ -61,7 +61,7 @@ def world(
     shows: Sequence[str] = (),
     facts: bool = False,
     window: int = 0,
-    max_steps: int = 50,
+    max_steps: int = 500,
 ) -> World:
     """Build the world; see the module for the arguments."""
     if isinstance(games, (str, Path)):
