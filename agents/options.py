@@ -14,6 +14,7 @@ from agents import schedules
 from agents.exploration import Sampling
 from agents.reference import KL
 from agents.replay import Replay
+from llm_envs.world import check_range
 
 DEFAULT_WORLD = "Tokens/Addition-v0"
 SCHEDULED = ("learning_rate", "clip_range", "clip_range_vf")  # options that are texts for agents.schedules
@@ -189,7 +190,11 @@ class WarmStart:
     epochs: int = 0  # most passes over them
     batch_size: int = 256  # episodes in a minibatch
     learning_rate: float = 4e-3
-    stop_at: float = 0.45  # end when the metric on 500 validation levels reaches this; it is looked at every 25 steps
+    stop_at: float = 0.45  # end when the metric on 500 validation levels reaches this
+    validate_every: int = 25  # steps between two looks at it
+
+    def __post_init__(self) -> None:
+        check_range("warm.validate_every", self.validate_every, 1, 2**24)
 
 
 @dataclass(frozen=True)

@@ -68,12 +68,12 @@ def make_model(
 def imitate(model: Any, job: Job) -> None:
     """Warm-start the model until the metric on validation levels reaches `warm.stop_at`."""
     settings = asdict(job.options.warm)
-    stop_at = settings.pop("stop_at")
+    stop_at, every = settings.pop("stop_at"), settings.pop("validate_every")
     with tqdm(desc="warm start", unit=" steps") as bar:
 
         def stop(count: int, loss: float) -> bool:
             bar.update()
-            if count % 25:
+            if count % every:
                 return False
             score = validate(model, job, 500)
             bar.set_postfix_str(f"cross-entropy {loss:.3f} nats, validation {job.metric} {score:.3f}")

@@ -1,8 +1,8 @@
-"""Learning results: six tasks, three algorithms, three seeds, on levels never trained on, for docs/results.md.
+"""Learning results on levels never trained on: six tasks with three algorithms, and ten text games with PPO.
 
     python benchmarks/learning.py                  every run that is not there yet, one after another
     python benchmarks/learning.py --only addition  those of one task
-    python benchmarks/learning.py --report         docs/results.md and its pictures, from the runs that are there
+    python benchmarks/learning.py --report         docs/results.md, docs/text-results.md, from the runs that are there
 
 A run is `python -m agents.train` with the world's preset and the arguments below, in runs/learning/TASK-ALGORITHM-SEED.
 """
@@ -22,14 +22,28 @@ TASKS = {  # name -> arguments of agents.train
     "four-rooms": ["Nav/FourRooms-v0", "--steps", "2_000_000"],
     "coin": ["Text/Coin-v0", "--steps", "40_000"],
 }
-ALGORITHMS = ("ppo", "trpo", "reinforce")
+GAMES = {  # collectors at level 15, treasures in 6 to 10 rooms, GATA's levels, each of rising difficulty
+    **{
+        f"collector-{mode}": ["Text/Collector-v0", "--set", "level=15", f"mode={mode}", "pool=625", "max_steps=100"]
+        for mode in (1, 2, 3)
+    },
+    **{
+        f"treasure-{level}": ["Text/Treasure-v0", "--set", f"level={level}", "pool=2000", "max_steps=100"]
+        for level in (5, 15, 21)
+    },
+    **{
+        f"cooking-{level}": ["Text/Cooking-v0", "--set", f"preset=gata-{level}", "pool=2000", "max_steps=50"]
+        for level in (1, 2, 3, 4)
+    },
+}
+SUITES = {"results": (TASKS, ("ppo", "trpo", "reinforce")), "text-results": (GAMES, ("ppo",))}  # by page of docs
 SEEDS = (0, 1, 2)
 
 
 def command(task: str, algorithm: str, seed: int) -> list[str]:
     """Return what to run."""
     rest = ["--algo", algorithm, "--seed", str(seed), "--threads", "1", "--out", str(folder(task, algorithm, seed))]
-    return [sys.executable, "-m", "agents.train", *TASKS[task], *rest]
+    return [sys.executable, "-m", "agents.train", *{**TASKS, **GAMES}[task], *rest]
 
 
 def folder(task: str, algorithm: str, seed: int) -> Path:
@@ -40,24 +54,32 @@ def folder(task: str, algorithm: str, seed: int) -> Path:
 def main() -> None:
     """Run what is missing, or write the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=list(TASKS), default=list(TASKS), help="these tasks")
-    parser.add_argument("--report", action="store_true", help="write docs/results.md")
+    known = [*TASKS, *GAMES]
+    parser.add_argument("--only", nargs="+", choices=known, default=known, help="these tasks")
+    parser.add_argument("--report", nargs="*", choices=list(SUITES), help="write these pages of docs, or all")
     options = parser.parse_args()
-    if options.report:
+    if options.report is not None:
         from learning_report import write
 
-        write(TASKS, ALGORITHMS, SEEDS, folder)
+        for page in options.report or SUITES:
+            write(page, *SUITES[page], SEEDS, folder)
         return
     for seed in SEEDS:
-        for task in options.only:
-            for algorithm in ALGORITHMS:
-                place = folder(task, algorithm, seed)
-                if (place / "results.json").exists():
-                    continue
-                place.mkdir(parents=True, exist_ok=True)
-                with (place / "output.txt").open("w") as output:
-                    done = subprocess.run(command(task, algorithm, seed), stdout=output, stderr=output)
-                print(task, algorithm, seed, "failed" if done.returncode else summary(place), flush=True)
+        for tasks, algorithms in SUITES.values():
+            for task in tasks:
+                for algorithm in algorithms if task in options.only else ():
+                    run(task, algorithm, seed)
+
+
+def run(task: str, algorithm: str, seed: int) -> None:
+    """Run one if it is not there yet, and print its result."""
+    place = folder(task, algorithm, seed)
+    if (place / "results.json").exists():
+        return
+    place.mkdir(parents=True, exist_ok=True)
+    with (place / "output.txt").open("w") as output:
+        done = subprocess.run(command(task, algorithm, seed), stdout=output, stderr=output)
+    print(task, algorithm, seed, "failed" if done.returncode else summary(place), flush=True)
 
 
 def summary(place: Path) -> str:

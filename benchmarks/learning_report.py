@@ -1,16 +1,18 @@
-"""docs/results.md and its pictures, from the runs of benchmarks/learning.py."""
+"""docs/results.md, docs/text-results.md and their pictures, from the runs of benchmarks/learning.py."""
 
 import csv
 import json
 import shlex
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 
-from agents import evaluate
+from agents.evaluate import Evaluation, evaluate
+from agents.playing import load_policy
 from llm_envs.checks import parse_values
 
 mpl.use("Agg")
@@ -18,46 +20,103 @@ from matplotlib import pyplot as plt
 
 DOCS = Path("docs")
 Place = Callable[[str, str, int], Path]
-HEAD = """# Learning results
+Tasks = dict[str, list[str]]  # name -> arguments of agents.train
+Found = dict[str, dict[int, dict[str, Any]]]  # what runs of a task found, by algorithm and seed
+WHEN, AFTER = ("before", "after"), ("warm start", "PPO")
+HEADS = {
+    "results": """# Learning results
 
 `python benchmarks/learning.py` runs them, one CPU thread each; `--report` writes this page. The metric is the world's
 first signal (1 for a solved episode), over all levels of the test split, none of which was trained on, with the most
 likely actions. A cell gives the mean over the seeds and their range; "warm start" is the same policy after imitation
 and before RL (no imitation: an untrained policy), "random" draws legal actions uniformly, and every oracle, the world's
 own `solution`, scores 1.
-"""
+""",
+    "text-results": """# Learning results on text games
+
+`python benchmarks/learning.py --only collector-1 ...` runs them, one CPU thread each; `--report text-results` writes
+this page. The policy reads the transcript of the game and types its commands word by word, under the mask of admissible
+commands: a transformer of two layers and width 64, which imitates the oracle's walkthroughs of up to 2,000 training
+games and is then trained by PPO. All figures are of the games of the test split, none of which was trained on; "won"
+and "lost" are shares of them, with the most likely words or, where it says so, sampled ones; mean over the seeds and,
+where there are several, their range. "Random" draws admissible commands uniformly. The oracle wins every game with all
+points.
+""",
+}
 
 
-def write(tasks: dict[str, list[str]], algorithms: Sequence[str], seeds: Sequence[int], place: Place) -> None:
-    """Write the page and one picture a task; runs that are not there are named as missing."""
-    lines = [HEAD, f"| task | random | warm start | {' | '.join(a.upper() for a in algorithms)} |"]
-    lines.append("|---" * (3 + len(algorithms)) + "|")
-    missing = []
-    for task, arguments in tasks.items():
-        found = {a: {s: told for s in seeds if (told := results(place(task, a, s)))} for a in algorithms}
-        missing += [f"{task}-{a}-{s}" for a in algorithms for s in seeds if s not in found[a]]
-        runs = [told for by_seed in found.values() for told in by_seed.values()]
-        if not runs:
-            continue
-        before = cell([value(told, "before") for told in runs])
-        cells = [cell([value(told, "after") for told in found[a].values()]) for a in algorithms]
-        lines.append(f"| {task} | {random_score(arguments, runs[0]['metric']):.3f} | {before} | {' | '.join(cells)} |")
-        draw(task, found, place)
+def write(page: str, tasks: Tasks, algorithms: Sequence[str], seeds: Sequence[int], place: Place) -> None:
+    """Write a page and one picture a task; runs that are not there are named as missing."""
+    found = {
+        task: {a: {s: told for s in seeds if (told := results(place(task, a, s)))} for a in algorithms}
+        for task in tasks
+    }
+    table = games_table if page == "text-results" else tasks_table
+    lines = [HEADS[page], *table(tasks, found, place)]
     lines += ["", "| task | steps | seconds a run | command |", "|---|---|---|---|"]
-    for task, arguments in tasks.items():
-        spent = [results(place(task, a, s)) for a in algorithms for s in seeds]
-        known = [told for told in spent if told]
+    for task, by_algorithm in found.items():
+        known = [told for by_seed in by_algorithm.values() for told in by_seed.values()]
         if known:
             steps = " to ".join(f"{f(told['steps'] for told in known):,}" for f in (min, max))
             seconds = " to ".join(f"{f(told['seconds'] for told in known):.0f}" for f in (min, max))
-            command = f"python -m agents.train {shlex.join(arguments)} --threads 1"
+            command = f"python -m agents.train {shlex.join(tasks[task])} --threads 1"
             lines.append(f"| {task} | {steps} | {seconds} | `{command}` |")
-    lines += ["", *(f"![{task}](pictures/learning-{task}.png)" for task in tasks)]
+            draw(task, by_algorithm, place)
+    lines += ["", *(f"![{task}](pictures/learning-{task}.png)" for task in tasks if any(found[task].values()))]
+    missing = [f"{task}-{a}-{s}" for task in tasks for a in algorithms for s in seeds if s not in found[task][a]]
     if missing:
         lines += ["", f"Runs that are not there: {', '.join(missing)}."]
-    notes = DOCS / "results-notes.md"
+    notes = DOCS / f"{page}-notes.md"
     lines += ["", notes.read_text().strip()] if notes.exists() else []
-    (DOCS / "results.md").write_text("\n".join(lines) + "\n")
+    (DOCS / f"{page}.md").write_text("\n".join(lines) + "\n")
+
+
+def tasks_table(tasks: Tasks, found: dict[str, Found], place: Place) -> list[str]:
+    """Return a line a task: the metric of random play, after imitation, and after each algorithm."""
+    algorithms = list(next(iter(found.values())))
+    lines = [f"| task | random | warm start | {' | '.join(a.upper() for a in algorithms)} |"]
+    lines.append("|---" * (3 + len(algorithms)) + "|")
+    for task, by_algorithm in found.items():
+        runs = [told for by_seed in by_algorithm.values() for told in by_seed.values()]
+        if runs:
+            before = cell([signal(told, "before", told["metric"]) for told in runs])
+            cells = [
+                cell([signal(told, "after", told["metric"]) for told in by_algorithm[a].values()]) for a in algorithms
+            ]
+            chance = by_chance(tasks[task]).signals[runs[0]["metric"]]
+            lines.append(f"| {task} | {chance:.3f} | {before} | {' | '.join(cells)} |")
+    return lines
+
+
+def games_table(tasks: Tasks, found: dict[str, Found], place: Place) -> list[str]:
+    """Return a line a game: shares won and points, of random commands, after imitation, and after PPO."""
+    columns = ("game", "won: random", *AFTER, "PPO, sampled", "lost: PPO", "points: random", *AFTER, "oracle")
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    for task, by_algorithm in found.items():
+        runs = by_algorithm["ppo"]
+        if not runs:
+            continue
+        world, config = world_of(tasks[task])
+        chance = by_chance(tasks[task], action="admissible").signals
+        sampled = [
+            evaluate(
+                load_policy(str(place(task, "ppo", seed) / "model.zip"), "cpu"),
+                *(world, "test", False),
+                oracle=False,
+                resamples=1,
+                **config,
+            ).signals["win"]
+            for seed in runs
+        ]
+        told = list(runs.values())
+        best = told[0]["after"]["mean_return"] + told[0]["after"]["estimates"]["regret"]["mean"]
+        won, points = ([cell([signal(t, when, s) for t in told]) for when in WHEN] for s in ("win", "score"))
+        lost = cell([signal(t, "after", "lose") for t in told])
+        lines.append(
+            f"| {task} | {chance['win']:.3f} | {won[0]} | {won[1]} | {cell(sampled)} | {lost} "
+            f"| {chance['score']:.2f} | {points[0]} | {points[1]} | {best:g} |"
+        )
+    return lines
 
 
 def results(folder: Path) -> dict[str, Any] | None:
@@ -66,9 +125,9 @@ def results(folder: Path) -> dict[str, Any] | None:
     return json.loads(path.read_text()) if path.exists() else None
 
 
-def value(told: dict[str, Any], when: str) -> float:
-    """Return the metric before or after RL."""
-    return told[when]["signals"][told["metric"]]
+def signal(told: dict[str, Any], when: str, name: str) -> float:
+    """Return a signal's mean total in an episode, "before" or "after" RL."""
+    return told[when]["signals"][name]
 
 
 def cell(values: Sequence[float]) -> str:
@@ -78,17 +137,19 @@ def cell(values: Sequence[float]) -> str:
     return f"{np.mean(values):.3f}" + (f" ({min(values):.3f} to {max(values):.3f})" if len(values) > 1 else "")
 
 
-def random_score(arguments: list[str], metric: str) -> float:
-    """Return the metric of random actions on test levels."""
-    config = {}
-    if "--set" in arguments:
-        rest = arguments[arguments.index("--set") + 1 :]
-        config = parse_values([text for text in rest[: rest.index("--steps")] if "=" in text])
-    found = evaluate("random", arguments[0], "test", max_levels=1000, oracle=False, resamples=1, **config)
-    return found.signals[metric]
+def world_of(arguments: list[str]) -> tuple[str, dict[str, Any]]:
+    """Return the world and its configuration that arguments of agents.train name."""
+    given = takewhile(lambda text: not text.startswith("--"), arguments[2:]) if "--set" in arguments else ()
+    return arguments[0], parse_values(list(given))
 
 
-def draw(task: str, found: dict[str, dict[int, dict[str, Any]]], place: Place) -> None:
+def by_chance(arguments: list[str], **settings: Any) -> Evaluation:
+    """Play test levels by random actions, at most a thousand."""
+    world, config = world_of(arguments)
+    return evaluate("random", world, "test", max_levels=1000, oracle=False, resamples=1, **config, **settings)
+
+
+def draw(task: str, found: Found, place: Place) -> None:
     """Draw rollouts' metric against environment steps: thin lines for seeds, thick ones for their means."""
     figure, axes = plt.subplots(figsize=(7, 4), constrained_layout=True)
     for color, (algorithm, by_seed) in enumerate(found.items()):

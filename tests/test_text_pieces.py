@@ -5,7 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_envs.text.pieces import FIXED, LARGEST, Vocabulary, join, split, tokenizer
+from llm_envs.text.pieces import FIXED, LARGEST, Transcript, Vocabulary, split, tokenizer
+
+
+def join(pieces: list[str]) -> str:
+    vocabulary = Vocabulary(pieces)
+    return vocabulary.decode([vocabulary.ids[piece] for piece in pieces])
 
 
 def cut_and_joined(text: str, pieces: str) -> None:
@@ -24,12 +29,17 @@ def test_pieces() -> None:
 
 
 def test_new_lines() -> None:
-    """A room's name, a prompt and a command each end a line."""
+    """A room's name, a prompt and a command each end a line, whether a transcript is read at once or as it grows."""
     pieces = split("Go on. > go east -= Hall =- Dust. > look No -= Hall =-. >")
-    typed = np.zeros(len(pieces), np.int8)
-    assert join(pieces, typed) == "Go on.\n> go east -= Hall =-\nDust.\n> look No -= Hall =-. >"
-    typed[pieces.index("go") : pieces.index("go") + 2] = 1
-    assert join(pieces, typed) == "Go on.\n> go east\n-= Hall =-\nDust.\n> look No -= Hall =-. >"
+    assert join(pieces) == "Go on.\n> go east -= Hall =-\nDust.\n> look No -= Hall =-.\n>"
+    vocabulary, start = Vocabulary(pieces), pieces.index("go")
+    tokens, typed = np.array([vocabulary.ids[piece] for piece in pieces], np.int32), np.zeros(len(pieces), np.int8)
+    typed[start : start + 2] = 1
+    reader = Transcript(vocabulary)
+    for lengths in ([len(pieces)], [start, start + 1, start + 2, len(pieces)]):
+        told = [reader.decode({"tokens": tokens, "length": np.array([n]), "token_mask": typed}) for n in lengths]
+        assert told[-1] == "Go on.\n> go east\n-= Hall =-\nDust.\n> look No -= Hall =-."
+    assert told[:-1] == ["Go on.", "Go on.\n> go", "Go on.\n> go east"]
 
 
 @settings(max_examples=300, deadline=None)

@@ -1,20 +1,15 @@
 """Compiles games into levels: every table of `layout.level_kind`, and the names that only the host needs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from llm_envs.text.commands import Command, all_commands, ordinals, strides
 from llm_envs.text.conditions import Conditions, fact_text
 from llm_envs.text.game import Game
-from llm_envs.text.layout import (
-    NONE,
-    VERBS,
-    Size,
-    level_kind,
-    size_for,
-)
+from llm_envs.text.layout import GO, NONE, VERBS, Size, level_kind, size_for
 from llm_envs.text.numbers import Numbers, number
 from llm_envs.text.pieces import Vocabulary, split
 from llm_envs.text.tables import write_level
@@ -25,14 +20,15 @@ class Plan:
     """All that is known of a game before the pool's size and vocabulary are."""
 
     def __init__(self, game: Game) -> None:
-        groups, numbers = ordinals(game, number(game)), number(game)
+        numbers = number(game)
+        groups = ordinals(game, numbers)
         self.game, self.groups = game, groups
         self.commands: list[Command] = sorted(all_commands(game, numbers, groups), key=lambda one: split(one[0]))
         texts = [command[0] for command in self.commands]
         if len(set(texts)) < len(texts):
             double = next(text for text in texts if texts.count(text) > 1)
             raise ValueError(f"{game.name}: the command {double!r} has two meanings; names must differ")
-        self.numbers: Numbers = number(game, texts)
+        self.numbers = replace(numbers, commands=texts)
         self.strides = strides(groups, numbers)
         self.conditions = Conditions(game, self.numbers)
         self.first_rank = self._first_ranks()
@@ -76,6 +72,22 @@ class Book:
     facts: list[str]  # sorted: every fact that can hold
     conditions: np.ndarray  # (facts, 3) uint8: when it does
     max_score: float
+
+    @cached_property
+    def plain(self) -> dict[str, int]:
+        """The numbers of commands that need no parser, by text: their names are part of no other name in the game."""
+        things = self.game.things
+        ids = list(self.numbers.things)
+        names = [f" {name.lower()} " for one in ids for name in (things[one].name, *things[one].synonyms)]
+        doubtful = {
+            k for k, one in enumerate(ids) if sum(f" {things[one].name.lower()} " in name for name in names) > 1
+        }
+        plain = {}
+        for text, k in zip(self.commands, self.order.tolist(), strict=True):
+            verb, *named = self.meanings[k]
+            if verb == GO or doubtful.isdisjoint(named):
+                plain[text] = k
+        return plain
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from llm_envs.text.compiling import Pool, compile_games
 from llm_envs.text.forms import LONGEST_COMMAND, PACKED, rules_for
 from llm_envs.text.game import Game
 from llm_envs.text.host import Host
-from llm_envs.text.layout import state_kind
-from llm_envs.text.pieces import tokenizer
+from llm_envs.text.layout import NONE, SHARP, power_of_two, state_kind
+from llm_envs.text.pieces import Transcript, tokenizer
 from llm_envs.text.solutions import Solutions
 from llm_envs.text.telling import SHOW_DESCRIPTION, SHOW_INVENTORY, longest_turn
 from llm_envs.world import World, check_choice, check_range, record, values
@@ -27,7 +27,7 @@ LARGEST_POOL = 2**20
 
 
 def games_world(
-    games: Sequence[Game],
+    games: Sequence[Game] | Pool,
     *,
     observation: str = "tokens",
     action: str = "tokens",
@@ -43,21 +43,7 @@ def games_world(
     Raises:
         ValueError: an argument out of range, or a game that the layout has no space for.
     """
-    return pool_world(compile_games(games), observation, action, mask, shows, facts, window, max_steps, own_levels)
-
-
-def pool_world(
-    pool: Pool,
-    observation: str,
-    action: str,
-    mask: str,
-    shows: Sequence[str],
-    facts: bool,
-    window: int,
-    max_steps: int,
-    own_levels: bool,
-) -> World:
-    """Return the world of compiled games."""
+    pool = games if isinstance(games, Pool) else compile_games(games)
     check_choice("observation", observation, OBSERVATIONS)
     check_choice("action", action, ACTIONS)
     check_choice("mask", mask, MASKS)
@@ -68,7 +54,8 @@ def pool_world(
     longest = longest_turn(pool.levels, shown_bits) + LONGEST_COMMAND
     window = checked_window(window, longest)
     vocabulary, listed = pool.vocabulary, most_admissible(pool) if action == "admissible" else 0
-    host = Host(pool, longest_turn(pool.levels), facts)
+    words = int(pool.levels["command_words"].max())  # of the longest command
+    host = Host(pool, facts) if "text" in (observation, action) else None
     reset, step, observe = rules_for(action, "state" if observation == "state" else "tokens")
     state = state_kind(pool.size, listed)
     shown, bounds = transcript_fields(window, len(vocabulary.pieces))
@@ -83,19 +70,12 @@ def pool_world(
     if action != "text":
         shown["action_mask"], bounds["action_mask"] = (np.int8, (actions,)), (0, 1)
     if action == "admissible":
-        words = int(pool.levels["command_words"].max())
         shown["commands"], bounds["commands"] = (np.int32, (listed, words)), (0, len(vocabulary.pieces) - 1)
-    text = action == "text" or observation == "text"
     return World(
         reset=reset,
         step=step,
         observe=observe,
-        params=values(
-            PARAMS,
-            shows=shown_bits,
-            longest_turn=longest,
-            free_mask=mask == "none",
-        ),
+        params=values(PARAMS, shows=shown_bits, longest_turn=longest, free_mask=mask == "none"),
         levels=pool.levels,
         own_levels=own_levels,
         state=state,
@@ -103,14 +83,14 @@ def pool_world(
         bounds=bounds,
         actions=actions,
         signals=SIGNALS,
-        max_steps=max_steps * (int(pool.levels["command_words"].max()) + 1 if action == "tokens" else 1),
+        max_steps=max_steps * (words + 1 if action == "tokens" else 1),
         tokenizer=tokenizer(vocabulary.pieces),
-        decode=describe_fields if observation == "state" else host.decode,
+        decode=describe_fields if observation == "state" else Transcript(vocabulary).decode,
         text_observation=observation == "text",
-        parse=host.parse if action == "text" else None,
+        parse=host.parse if host and action == "text" else None,
         action_names=tuple(next(iter(pool.books.values())).commands) if action == "text" else (),
-        info=host.info if text else None,
-        solution=Solutions(pool, action, listed, SIGNALS),
+        info=host.info if host else None,
+        solution=Solutions(pool, action, listed),
     )
 
 
@@ -118,7 +98,7 @@ def checked_window(window: int, longest: int) -> int:
     """Return the transcript's length in tokens; 0 stands for the smallest power of two that holds two turns."""
     least = 2 * longest
     if window == 0:
-        window = max(SMALLEST_WINDOW, 1 << (least - 1).bit_length())
+        window = max(SMALLEST_WINDOW, power_of_two(least))
     check_range("window", window, 64, LARGEST_WINDOW)
     if window < least or window % 2:
         turn = f"a turn of these games can take {longest} tokens"
@@ -152,8 +132,8 @@ def describe_fields(obs: Mapping[str, np.ndarray]) -> str:
 
 
 def command_count(pool: Pool) -> int:
-    """Return how many commands the mask has space for: a power of two, since every size is compiled anew."""
-    return 1 << max(int(pool.levels["num_commands"].max()) - 1, 15).bit_length()
+    """Return how many commands the mask has space for."""
+    return power_of_two(max(int(pool.levels["num_commands"].max()), 16))
 
 
 def most_admissible(pool: Pool) -> int:
@@ -162,10 +142,10 @@ def most_admissible(pool: Pool) -> int:
     for level in pool.levels:
         places = level["place"][: level["fixed"]]
         here = int(np.bincount(places).max()) if len(places) else 0
-        doors = int((level["exit_doors"][: level["rooms"]] != 255).sum(1).max()) if level["rooms"] else 0
-        each = 4 + 2 * here + 3 * int((level["traits"] & 2 != 0).sum())
+        doors = int((level["exit_doors"][: level["rooms"]] != NONE).sum(1).max()) if level["rooms"] else 0
+        each = 4 + 2 * here + 3 * int((level["traits"] & SHARP != 0).sum())
         most = max(most, 7 + 3 * doors + 3 * here + each * int(level["portables"]))
-    return 1 << (most - 1).bit_length()
+    return power_of_two(most)
 
 
 def text_game(pool: int = 100, max_steps: int = 50) -> Callable:
@@ -178,16 +158,9 @@ def text_game(pool: int = 100, max_steps: int = 50) -> Callable:
         pool: the default number of games.
         max_steps: the default time limit, in commands.
     """
-    common = {
-        "pool": pool,
-        "observation": "tokens",
-        "action": "tokens",
-        "mask": "admissible",
-        "shows": (),
-        "facts": False,
-        "window": 0,
-        "max_steps": max_steps,
-    }
+    given = inspect.signature(games_world).parameters
+    common = {name: one.default for name, one in given.items() if name not in ("games", "own_levels")}
+    common = {"pool": pool, **common, "max_steps": max_steps}
 
     def decorate(generate: Callable[..., Game]) -> Callable[..., World]:
         own = list(inspect.signature(generate).parameters.values())[1:]
@@ -199,7 +172,7 @@ def text_game(pool: int = 100, max_steps: int = 50) -> Callable:
         def builder(**options: Any) -> World:
             settings = {name: options.pop(name, value) for name, value in common.items()}
             games = made(generate, settings.pop("pool"), tuple(sorted(options.items())))
-            return pool_world(games, own_levels=False, **settings)
+            return games_world(games, **settings)
 
         builder.__signature__ = inspect.Signature(own + shared)  # type: ignore[attr-defined]
         builder.__doc__ = "Build the world; see the module for the arguments."

@@ -1,6 +1,5 @@
 """What a game's string form tells beside the observation: texts, admissible commands, score and facts, as strings."""
 
-from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -9,13 +8,11 @@ import numpy as np
 from llm_envs.jit import cached, plain_python, specialise
 from llm_envs.text.compiling import Book, Pool
 from llm_envs.text.forms import mark_commands, pack
-from llm_envs.text.layout import GO, LOST, NONE, TAKE, WON
+from llm_envs.text.layout import GO, LOST, NONE, TAKE, WON, power_of_two
 from llm_envs.text.moving import is_visible
 from llm_envs.text.parser import parse
-from llm_envs.text.pieces import GLUE, PROMPT
 from llm_envs.text.quests import holds
-from llm_envs.text.telling import say_description, say_inventory, tell_start, tell_turn
-from llm_envs.vocabulary import END
+from llm_envs.text.telling import longest_turn, say_description, say_inventory, tell_start, tell_turn
 from llm_envs.world import record
 
 SHEETS = FEEDBACK, DESCRIPTION, INVENTORY = range(3)
@@ -68,9 +65,9 @@ def compiled() -> tuple[Any, Any]:
 class Host:
     """The strings of a pool of games; `facts`: tell them too."""
 
-    def __init__(self, pool: Pool, longest_turn: int, facts: bool) -> None:
+    def __init__(self, pool: Pool, facts: bool) -> None:
         self.pool, self.with_facts = pool, facts
-        window = (1 << (longest_turn - 1).bit_length(),)  # few sizes, since each is compiled anew
+        window = (power_of_two(longest_turn(pool.levels)),)
         kind = record(tokens=(np.int32, window), length=np.int32, token_mask=(np.int8, window))
         sheets = np.zeros(len(SHEETS), kind)
         self.tokens, self.lengths = sheets["tokens"], sheets["length"]
@@ -78,20 +75,18 @@ class Host:
         self.mask, self.commands = np.zeros(pool.size.commands, np.int8), np.zeros(pool.size.commands + 1, np.int16)
         most = max(len(book.facts) for book in pool.books.values())
         self.facts, self.none = np.zeros(most + 1, np.int16), np.zeros((0, 3), np.uint8)
-        self.numbers = {key: plain_commands(book) for key, book in pool.books.items()}
         self.survey, self.applies = compiled()
-        self.spoken = spoken(pool.vocabulary.pieces)
-        self.read, self.told = b"", ""  # the transcript decoded last: its tokens, and their text
 
-    def key_of(self, batch: Any, row: int) -> int:
-        """Return the key of the game that a row plays."""
+    def look_up(self, batch: Any, row: int) -> tuple[Any, Book]:
+        """Return the level that a row plays, and its names."""
         states, levels = batch.records
-        return int(levels[states[row]["level"]]["key"])
+        level = levels[int(states[row]["level"])]
+        return level, self.pool.books[int(level["key"])]
 
     def info(self, batch: Any, row: int) -> dict[str, Any]:
         """Return what TextWorld tells of a state, under TextWorld's names."""
         states, levels = batch.records
-        book = self.pool.books[self.key_of(batch, row)]
+        _, book = self.look_up(batch, row)
         conditions = book.conditions if self.with_facts else self.none
         found, true = self.survey(
             states, row, levels, self.sheets, self.mask, book.order, self.commands, conditions, self.facts
@@ -109,74 +104,21 @@ class Host:
             "lost": bool(ending == LOST),
         }
         if self.with_facts:
-            names = book.facts
-            told["facts"] = [names[k] for k in self.facts[:true].tolist()]
+            told["facts"] = [book.facts[k] for k in self.facts[:true].tolist()]
         return told
 
     def text(self, sheet: int) -> str:
         """Return a text that `survey` wrote."""
-        return self.say(self.tokens[sheet, : self.lengths[sheet]]).lstrip()
-
-    def say(self, tokens: np.ndarray) -> str:
-        """Return tokens as a text that begins with white space."""
-        text = "".join([self.spoken[token] for token in tokens.tolist()])
-        return text.replace(" =- ", " =-\n").replace(". -= ", ".\n-= ")
+        return self.pool.vocabulary.decode(self.tokens[sheet, : self.lengths[sheet]].tolist())
 
     def parse(self, text: str, batch: Any, row: int) -> int:
         """Return what a typed command means in a row's state, packed for `forms.step_text`."""
-        key = self.key_of(batch, row)
-        number = self.numbers[key].get(text)
         states, levels = batch.records
-        level = levels[int(states[row]["level"])]
+        level, book = self.look_up(batch, row)
+        number = book.plain.get(text)
         if number is not None and self.applies(states, row, levels, number):
             verb, x, y = level["commands"][number].tolist()
             return pack(verb, x, y, number=number)
-        found = parse(text, self.pool.books[key], states[row], level)
-        return pack(*found, number=self._number(level, found.verb, found.x, found.y))
-
-    @staticmethod
-    def _number(level: Any, verb: int, x: int, y: int) -> int:
-        """Return the number of the game's command of this meaning, -1 where it has none."""
-        same = np.flatnonzero((level["commands"][: level["num_commands"]] == (verb, x, y)).all(1))
-        return int(same[0]) if len(same) else -1
-
-    def decode(self, obs: Mapping[str, np.ndarray]) -> str:
-        """Return a transcript as a text to read, a line for each command.
-
-        What was decoded last is not decoded again where the transcript goes on from it.
-        """
-        tokens, length = obs["tokens"][: int(obs["length"][0])].tobytes(), int(obs["length"][0])
-        if not tokens.startswith(self.read):
-            self.read, self.told = b"", ""
-        at, mask = len(self.read) // 4, obs["token_mask"][:length].tobytes()
-        while at < length:
-            typed = mask[at]
-            end = mask.find(1 - typed, at)
-            end = length if end < 0 else end
-            part = self.say(obs["tokens"][at:end])
-            self.told += part if typed or at == 0 or not mask[at - 1] else "\n" + part.lstrip()
-            at = end
-        self.read = tokens
-        return self.told.removesuffix(PROMPT).strip()
-
-
-def spoken(pieces: Sequence[str]) -> list[str]:
-    """Return each piece as it is said after others: with a space before it, or without, or on a new line; no <end>."""
-    said = [piece.removeprefix(GLUE) if piece.startswith(GLUE) else f" {piece}" for piece in pieces]
-    said[END], said[pieces.index(PROMPT)] = "", "\n" + PROMPT
-    return said
-
-
-def plain_commands(book: Book) -> dict[str, int]:
-    """Return the commands that need no parser, by text: those whose names are part of no other name in the game."""
-    game, ids = book.game, list(book.numbers.things)
-    names = [f" {name.lower()} " for one in ids for name in (game.things[one].name, *game.things[one].synonyms)]
-    doubtful = {
-        k for k, one in enumerate(ids) if sum(f" {game.things[one].name.lower()} " in name for name in names) > 1
-    }
-    plain = {}
-    for text, number in zip(book.commands, book.order.tolist(), strict=True):
-        verb, *things = book.meanings[number]
-        if verb == GO or doubtful.isdisjoint(things):
-            plain[text] = number
-    return plain
+        found = parse(text, book, states[row], level)
+        same = np.flatnonzero((level["commands"][: level["num_commands"]] == found[:3]).all(1))
+        return pack(*found, number=int(same[0]) if len(same) else -1)

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from llm_envs.text.game import Game
 from llm_envs.world import record, state_record
 
 NONE = 255  # no room, no thing, nowhere, the end of a list
@@ -84,6 +83,11 @@ TABLES = tuple(
     {"quests": 64, "events": 32 * k, "conditions": 64 * k, "commands": 320 * k, "code": 640 * k, "tokens": 1536 * k}
     for k in (4, 16)
 )
+
+
+def power_of_two(least: int) -> int:
+    """Return the smallest power of two from `least` on: shapes are rounded up, since each is compiled anew."""
+    return 1 << (least - 1).bit_length()
 
 
 def size_for(needs: Sequence[tuple[str, dict[str, int]]]) -> Size:
@@ -210,8 +214,3 @@ def level_kind(size: Size) -> np.dtype:
         code=(np.int16, (size.code,)),
         tokens=(np.int16, (size.tokens,)),
     )
-
-
-def theme_of(game: Game) -> int:
-    """Return the number of a game's theme."""
-    return ("base", "coin", "cooking", "cooking-drop").index(game.theme)

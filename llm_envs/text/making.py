@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from llm_envs.text.game import DIRECTIONS, PORTABLE, Fact, Game, Quest, Thing
+from llm_envs.text.game import DIRECTIONS, PORTABLE, Fact, Game, Quest, Thing, kind_of
 
 STEPS = {"north": (0, 1), "south": (0, -1), "east": (1, 0), "west": (-1, 0)}
 BACK = {"north": "south", "south": "north", "east": "west", "west": "east"}
@@ -88,7 +88,7 @@ class Maker:
 
     def where(self, thing: str, place: str) -> Fact:
         """Return the fact that a portable thing is at a place."""
-        kind = place.partition("_")[0]
+        kind = kind_of(place)
         return ("at" if kind == "r" else "on" if kind in ("s", "stove") else "in", thing, place)
 
     def quest(self, *win: Fact, fail: Sequence[Sequence[Fact]] = (), reward: int = 1, **flags: bool) -> None:
@@ -123,7 +123,7 @@ class Maker:
         return " ".join(parts)
 
     def _furniture(self, thing: str) -> str:
-        name, kind = self.things[thing].name, thing.rpartition("_")[0]
+        name, kind = self.things[thing].name, self.things[thing].kind
         if kind in ("s", "stove"):
             told = f" On the {name} you see [a list of things on the {thing}]."
             return f"{self._here(with_article(name))}[if there is something on the {thing}]{told}[end if]"
@@ -197,8 +197,9 @@ class Walk:
         self.names = {key: thing.name for key, thing in things.items()}
         self.facts = set(facts)
         self.keys = {fact[2]: fact[1] for fact in facts if fact[0] == "match"}
-        self.rooms = {fact[1]: fact[2] for fact in facts if fact[0] == "at" and not carried(fact[1])}  # P included
-        self.places = {fact[1]: fact[2] for fact in facts if fact[0] in ("at", "in", "on") and carried(fact[1])}
+        portable = {key for key, thing in things.items() if thing.kind in PORTABLE}
+        self.rooms = {fact[1]: fact[2] for fact in facts if fact[0] == "at" and fact[1] not in portable}  # P included
+        self.places = {fact[1]: fact[2] for fact in facts if fact[0] in ("at", "in", "on") and fact[1] in portable}
         doors = {(fact[1], fact[3]): fact[2] for fact in facts if fact[0] == "link"}
         for (here, _), door in doors.items():
             self.rooms.setdefault(door, here)  # one of the rooms that it joins
@@ -289,8 +290,3 @@ class Walk:
                     routes[step[1]] = [*routes[here], step]
                     queue.append(step[1])
         return routes[room]
-
-
-def carried(thing_id: str) -> bool:
-    """Say whether an id is that of something that can be carried."""
-    return thing_id.rpartition("_")[0] in PORTABLE

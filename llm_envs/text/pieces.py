@@ -6,7 +6,7 @@ king's key." is the | king's | key | ##. and "10" is 1 | ##0. Joined pieces are 
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -14,7 +14,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from llm_envs.text import replies
 from llm_envs.text.game import DIRECTIONS
-from llm_envs.vocabulary import SPECIAL
+from llm_envs.text.layout import power_of_two
+from llm_envs.vocabulary import END, SPECIAL
 
 GLUE = "##"
 PROMPT = ">"  # before a command
@@ -38,21 +39,6 @@ def split(text: str, glued: bool = False) -> list[str]:
     if glued and pieces and not text[0].isspace():
         pieces[0] = GLUE + pieces[0]
     return pieces
-
-
-def join(pieces: Sequence[str], typed: np.ndarray | None = None) -> str:
-    """Put pieces together, with a new line before a prompt and after the name of a room, "-= Name =-".
-
-    Args:
-        pieces: the pieces of a text; the first of a cut-off text may be a glued one.
-        typed: one entry a piece, other than 0 for words of a command; a new line begins after those too.
-    """
-    parts = list(pieces)
-    if typed is not None:
-        for k in np.flatnonzero((typed[:-1] != 0) & (typed[1:] == 0)).tolist():
-            parts[k] += "\n"
-    text = " ".join(parts).removeprefix(GLUE).replace(" " + GLUE, "").replace("\n ", "\n")
-    return text.replace(" =- ", " =-\n").replace(f" {PROMPT} ", f"\n{PROMPT} ")
 
 
 def tokenizer(pieces: Sequence[str]) -> Tokenizer:
@@ -113,9 +99,10 @@ class Vocabulary:
         used = [*FIXED, *sorted(set(own).difference(FIXED_IDS))]
         if len(used) > LARGEST:
             raise ValueError(f"the games use {len(used)} different words and marks; there may be at most {LARGEST}")
-        total = max(SMALLEST, 1 << (len(used) - 1).bit_length())
+        total = max(SMALLEST, power_of_two(len(used)))
         self.pieces = (*used, *(f"<unused{k}>" for k in range(total - len(used))))
         self.ids = {piece: i for i, piece in enumerate(self.pieces)}
+        self.said = [_said(piece) for piece in self.pieces]
 
     def encode(self, text: str) -> list[int]:
         """Return a text's tokens; KeyError if it has a piece that no text of the pool has."""
@@ -123,4 +110,42 @@ class Vocabulary:
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of tokens."""
-        return join([self.pieces[i] for i in ids])
+        return self.go_on(ids).lstrip()
+
+    def go_on(self, ids: Iterable[int]) -> str:
+        """Return the text of tokens after others: it begins with white space, unless the first is glued to those."""
+        text = "".join([self.said[i] for i in ids])
+        return text.replace(" =- ", " =-\n").replace(". -= ", ".\n-= ")
+
+
+def _said(piece: str) -> str:
+    """Return a piece as it is said after others: with a space before it, or without, or on a new line; no <end>."""
+    if piece == PROMPT:
+        return "\n" + PROMPT
+    if piece == SPECIAL[END]:
+        return ""
+    return piece.removeprefix(GLUE) if piece.startswith(GLUE) else f" {piece}"
+
+
+class Transcript:
+    """Reads transcripts as texts; what was read last is not read again where the next one goes on from it."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+        self.read, self.text = b"", ""  # the tokens read last, and their text
+
+    def decode(self, obs: Mapping[str, np.ndarray]) -> str:
+        """Return a transcript as a text to read, a line for each command."""
+        length = int(obs["length"][0])
+        tokens, mask = obs["tokens"][:length].tobytes(), obs["token_mask"][:length].tobytes()
+        if not tokens.startswith(self.read):
+            self.read, self.text = b"", ""
+        at = len(self.read) // 4
+        while at < length:
+            end = mask.find(1 - mask[at], at)
+            end = length if end < 0 else end
+            part = self.vocabulary.go_on(obs["tokens"][at:end].tolist())
+            self.text += "\n" + part.lstrip() if at > 0 and mask[at - 1] > mask[at] else part
+            at = end
+        self.read = tokens
+        return self.text.removesuffix(PROMPT).strip()

@@ -30,11 +30,12 @@ from llm_envs.text.layout import (
     TAKE,
     UNLOCKING,
     VERBS,
+    WON,
 )
 from llm_envs.text.moving import is_visible
 from llm_envs.text.preparing import cook, cut_it, prepare
 from llm_envs.text.quests import end_turn
-from llm_envs.text.verbs import close_it, drink, drop, eat, go, insert, lock_it, open_it, put, take, unlock_it
+from llm_envs.text.verbs import close_it, drink, drop, eat, go, insert, open_it, put, take, turn_key
 
 ALL_QUESTS = np.uint64(0xFFFFFFFFFFFFFFFF)
 
@@ -84,7 +85,7 @@ def take_turn(state, level, verb, x, y, signals):
         signals.turn = 1.0
         end_turn(state, level)
     signals.score = 0 if state.ending == LOST else state.gain
-    signals.win = state.ending > PLAYING and state.ending != LOST
+    signals.win = state.ending == WON
     signals.lose = state.ending == LOST
     return state.ending != PLAYING
 
@@ -108,9 +109,9 @@ def carry_out(state, level, verb, x, y):
     elif verb == CLOSING:
         reply = close_it(state, level, x)
     elif verb == LOCKING:
-        reply = lock_it(state, level, x, y)
+        reply = turn_key(state, level, x, y, True)
     elif verb == UNLOCKING:
-        reply = unlock_it(state, level, x, y)
+        reply = turn_key(state, level, x, y, False)
     elif verb == EAT:
         reply = eat(state, level, x)
     elif verb == DRINK:

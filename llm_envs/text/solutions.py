@@ -10,17 +10,15 @@ from llm_envs.text.compiling import Book, Pool
 from llm_envs.text.forms import list_now
 from llm_envs.text.layout import state_kind
 from llm_envs.text.rules import begin_game, take_turn
-from llm_envs.text.solve import solve
+from llm_envs.text.solve import SIGNALS, solve
 from llm_envs.vocabulary import END
-from llm_envs.world import record
 
 
 class Solutions:
     """Called with (level, params): a list of actions that wins, the game's own walkthrough or else the solver's."""
 
-    def __init__(self, pool: Pool, action: str, listed: int, signals: dict[str, float]) -> None:
+    def __init__(self, pool: Pool, action: str, listed: int) -> None:
         self.pool, self.action, self.listed = pool, action, listed
-        self.signals = record(**dict.fromkeys(signals, np.float32))
 
     def __call__(self, level: Any, params: Any) -> list:
         """Return the actions."""
@@ -37,7 +35,7 @@ class Solutions:
         place = np.zeros(len(chosen), np.int64)
         one = np.zeros(1, level.dtype)
         one[0] = level
-        states, signals = np.zeros(1, state_kind(self.pool.size, self.listed)), np.zeros(1, self.signals)
+        states, signals = np.zeros(1, state_kind(self.pool.size, self.listed)), np.zeros(1, SIGNALS)
         find_places()(states, one, chosen, place, signals)
         return place[place >= 0].tolist()
 

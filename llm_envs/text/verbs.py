@@ -170,37 +170,21 @@ def close_it(state, level, x):
 
 
 @njit
-def lock_it(state, level, x, y):
-    """Lock the closed container or door x with its key y, which is held."""
+def turn_key(state, level, x, y, locking):
+    """Lock the closed container or door x, or unlock the locked one, with its key y, which is held."""
     if not is_held(state, level, y):
         return not_held(state, level, y)
     if not has_lock(level, x):
-        return replies.NO_LOCK
+        return replies.NO_LOCK if locking else replies.NO_LOCK_TO_UNLOCK
     lock = x - level.portables
-    if state.lock[lock] == LOCKED:
-        return replies.IS_LOCKED
-    if is_open(state, lock):
+    if (state.lock[lock] == LOCKED) == locking:
+        return replies.IS_LOCKED if locking else replies.IS_UNLOCKED
+    if locking and is_open(state, lock):
         return replies.CLOSE_FIRST
     if level.key_of[lock] != y:
         return replies.WRONG_KEY
-    set_lock(state, level, lock, LOCKED)
-    return replies.LOCKED_IT
-
-
-@njit
-def unlock_it(state, level, x, y):
-    """Unlock the locked container or door x with its key y, which is held."""
-    if not is_held(state, level, y):
-        return not_held(state, level, y)
-    if not has_lock(level, x):
-        return replies.NO_LOCK_TO_UNLOCK
-    lock = x - level.portables
-    if state.lock[lock] != LOCKED:
-        return replies.IS_UNLOCKED
-    if level.key_of[lock] != y:
-        return replies.WRONG_KEY
-    set_lock(state, level, lock, CLOSED)
-    return replies.UNLOCKED_IT
+    set_lock(state, level, lock, LOCKED if locking else CLOSED)
+    return replies.LOCKED_IT if locking else replies.UNLOCKED_IT
 
 
 @njit

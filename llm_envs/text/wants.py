@@ -58,14 +58,6 @@ def visit(desk, room):
 
 
 @njit
-def after(desk, room, earlier):
-    """Let the last visit to a room come after the first one to another."""
-    visit(desk, room)
-    if earlier != NONE and earlier != room and desk.index_of[earlier] < 64:
-        desk.before[desk.index_of[room]] |= np.uint64(1) << np.uint64(desk.index_of[earlier])
-
-
-@njit
 def room_of(level, holder):
     """Return the room of a holder, NONE of the hands and of nowhere."""
     if holder < level.rooms:
