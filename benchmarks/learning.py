@@ -22,11 +22,10 @@ TASKS = {  # name -> arguments of agents.train
     "four-rooms": ["Nav/FourRooms-v0", "--steps", "2_000_000"],
     "coin": ["Text/Coin-v0", "--steps", "40_000"],
 }
-GAMES = {  # collectors at level 15, treasures in 6 to 10 rooms, GATA's levels, each of rising difficulty
-    **{
-        f"collector-{mode}": ["Text/Collector-v0", "--set", "level=15", f"mode={mode}", "pool=625", "max_steps=100"]
-        for mode in (1, 2, 3)
-    },
+GAMES = {  # each family of rising difficulty
+    "collector-5-2": ["Text/Collector-v0", "--set", "level=5", "mode=2", "pool=625"],
+    "collector-5-3": ["Text/Collector-v0", "--set", "level=5", "mode=3", "pool=625"],
+    "collector-15": ["Text/Collector-v0", "--set", "level=15", "pool=625"],
     **{
         f"treasure-{level}": ["Text/Treasure-v0", "--set", f"level={level}", "pool=2000", "max_steps=100"]
         for level in (5, 15, 21)

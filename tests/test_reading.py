@@ -186,8 +186,8 @@ def test_stored_log_probs_are_those_of_the_distribution_sampled_from(backbone, s
     """And the update, with unchanged parameters, sees the same numbers, micro-batched or not."""
     env = TensorVecEnv("Text/Coin-v0", 4, **COIN)
     kwargs = {"backbone": backbone, "sampling": sampling, "max_tokens_per_pass": 50}
-    model = PPO(TransformerPolicy, env, n_steps=12, seed=0, device="cpu", policy_kwargs=kwargs)
-    model.learn(128)
+    model = PPO(TransformerPolicy, env, n_steps=12, n_epochs=1, seed=0, device="cpu", policy_kwargs=kwargs)
+    model.learn(96)
     callback = model._init_callback(None)
     model.collect_rollouts(env, callback, model.rollout_buffer, 12)
     for batch in model.rollout_buffer.get(40):
@@ -255,7 +255,8 @@ def test_graphs_of_steps_change_no_number(backbone, monkeypatch):
             monkeypatch.setattr(graphs, "StepGraphs", Steps)
         env = TensorVecEnv("Tokens/Copy-v0", 6, seed=0, length=4)
         kwargs = {"backbone": backbone, "optimizer_kwargs": {"eps": 1e-5}}
-        model = PPO(TransformerPolicy, env, n_steps=24, batch_size=36, seed=0, device="cpu", policy_kwargs=kwargs)
+        options = {"n_steps": 24, "batch_size": 36, "n_epochs": 2, "seed": 0, "device": "cpu"}
+        model = PPO(TransformerPolicy, env, policy_kwargs=kwargs, **options)
         model.learn(3 * 6 * 24)
         assert bool(model._graphs) == replayed
         found.append((model.rollout_buffer.tensors["actions"], list(model.policy.parameters())))
