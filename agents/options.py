@@ -190,6 +190,7 @@ class WarmStart:
     epochs: int = 0  # most passes over them
     batch_size: int = 256  # episodes in a minibatch
     learning_rate: float = 4e-3
+    value_coef: float = 0.0  # of the values' squared error, from the discounted returns of the references
     stop_at: float = 0.45  # end when the metric on 500 validation levels reaches this
     validate_every: int = 25  # steps between two looks at it
 

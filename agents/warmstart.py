@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents.sequences import gather
+from agents.sequences import gather, on_device
 from llm_envs import make_batch
 
 
-def demonstrations(world_id: str, episodes: int, **config: Any) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+def demonstrations(world_id: str, episodes: int, **config: Any) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor]:
     """Play the solutions of `episodes` levels of the train split.
 
     Returns:
-        Observations (T, N, ...), actions (T, N, ...) and which steps belong to an episode, (T, N) bool.
+        Observations (T, N, ...), actions (T, N, ...), rewards (T, N) and which steps belong to an episode, (T, N) bool.
 
     Raises:
         ValueError: the world has no solution of its own.
@@ -31,13 +31,25 @@ def demonstrations(world_id: str, episodes: int, **config: Any) -> tuple[dict[st
         raise ValueError(f"{world_id} has no solutions to imitate; start without a warm start")
     obs = batch.reset(seed=0)
     plans = [batch.world.solution(*batch.row(i)[1:]) for i in range(count)]
-    seen, played = [], []
+    seen, played, paid = [], [], []
     for t in range(max(map(len, plans))):
         played.append(torch.as_tensor(np.array([plan[min(t, len(plan) - 1)] for plan in plans])))
         seen.append({name: value.clone() for name, value in obs.items()})
-        obs = batch.step(played[-1]).obs
+        transition = batch.step(played[-1])
+        paid.append(transition.reward.clone())
+        obs = transition.obs
     inside = torch.arange(len(seen))[:, None] < torch.tensor([len(plan) for plan in plans])
-    return {name: torch.stack([step[name] for step in seen]) for name in seen[0]}, torch.stack(played), inside
+    observations = {name: torch.stack([step[name] for step in seen]) for name in seen[0]}
+    return observations, torch.stack(played), torch.stack(paid), inside
+
+
+def discounted(rewards: Tensor, inside: Tensor, gamma: float) -> Tensor:
+    """Return what is still to be gained before each step, (T, N): sum_k gamma^k r_{t+k} up to the episode's end."""
+    returns = torch.zeros_like(rewards)
+    ahead = torch.zeros_like(rewards[0])
+    for t in reversed(range(len(rewards))):
+        returns[t] = ahead = torch.where(inside[t], rewards[t] + gamma * ahead, 0.0)
+    return returns
 
 
 def warmup_cosine(step: int, steps: int, warmup: int = 50) -> float:
@@ -62,6 +74,7 @@ def warm_start(
     epochs: int = 6,
     batch_size: int = 256,
     learning_rate: float = 3e-3,
+    value_coef: float = 0.0,
     stop: Callable[[int, float], bool] | None = None,
     seed: int = 0,
     **config: Any,
@@ -75,13 +88,16 @@ def warm_start(
         epochs: most passes over them.
         batch_size: episodes in a minibatch.
         learning_rate: the optimiser's highest; it rises over 50 steps and falls to zero along half a cosine.
+        value_coef: weight of the squared error of the values from the solutions' discounted returns, times a half. Under
+            a value of 0, RL's first advantages are highest where most is still to come: it then unlearns endings.
         stop: called after each step with (step, cross-entropy in nats); True ends the warm start.
         seed: of the order of the minibatches.
         config: the world's configuration.
     """
-    obs, actions, inside = demonstrations(world_id, episodes, **config)
+    obs, actions, rewards, inside = demonstrations(world_id, episodes, **config)
     policy, device = model.policy, model.device
-    obs, actions, inside = {k: v.to(device) for k, v in obs.items()}, actions.to(device), inside.to(device)
+    obs, actions, inside = on_device(obs, device), actions.to(device), inside.to(device)
+    returns = discounted(rewards.to(device), inside, model.gamma)
     last = (inside.sum(dim=0) - 1).expand(inside.shape)  # every episode is one run
     optimizer = policy.optimizer  # its moments then fit the weights that RL begins with
     total, count = epochs * -(-inside.shape[1] // batch_size), 0
@@ -96,10 +112,12 @@ def warm_start(
             else:
                 states = {name: value[step, row] for name, value in obs.items()}
             policy.set_training_mode(True)
-            _, log_probs, _ = policy.evaluate_actions(states, actions[step, row])
-            loss = -log_probs.mean()
+            values, log_probs, _ = policy.evaluate_actions(states, actions[step, row])
+            loss = cross_entropy = -log_probs.mean()
+            if value_coef:
+                loss = loss + value_coef * (values.flatten() - returns[step, row]).square().mean() / 2
             descend(loss, policy, optimizer, learning_rate * warmup_cosine(count, total))
             count += 1
-            if stop is not None and stop(count, float(loss.detach())):
+            if stop is not None and stop(count, float(cross_entropy.detach())):
                 return count
     return count

@@ -9,7 +9,7 @@ from stable_baselines3.common.vec_env import VecMonitor
 
 from agents import PPO, TransformerPolicy, evaluate, warm_start
 from agents.estimators import generalized_advantage
-from agents.warmstart import demonstrations, warmup_cosine
+from agents.warmstart import demonstrations, discounted, warmup_cosine
 from llm_envs import make_batch
 from llm_envs.adapters.sb3 import TensorVecEnv
 
@@ -83,12 +83,32 @@ def test_wrapped_environments_fall_back_and_say_so():
 
 
 def test_demonstrations_are_the_solutions():
-    obs, actions, inside = demonstrations("Tokens/Addition-v0", 5, digits=2)
+    obs, actions, rewards, inside = demonstrations("Tokens/Addition-v0", 5, digits=2)
     batch = make_batch("Tokens/Addition-v0", 5, split="train", order="sweep", digits=2)
     batch.reset(seed=0)
     for i in range(5):
         assert actions[inside[:, i], i].tolist() == batch.world.solution(*batch.row(i)[1:])
     assert obs["tokens"].shape == (*inside.shape, 16)
+    assert (rewards * inside).sum(dim=0).tolist() == [1.0] * 5
+
+
+def test_returns_are_discounted_within_an_episode():
+    rewards, inside = torch.tensor([[1.0, 0.0], [0.0, 2.0], [4.0, 9.0]]), torch.tensor([[1, 1], [1, 1], [1, 0]]).bool()
+    assert discounted(rewards, inside, 0.5).tolist() == [[2.0, 1.0], [2.0, 2.0], [4.0, 0.0]]
+
+
+def test_imitation_fits_the_values_too():
+    """The prompt's value is the discounted reward of writing its solution; without the coefficient it stays near 0."""
+    config, values = {"length": 2, "vocab_size": 3, "pool": 500}, []
+    for coefficient in (0.0, 0.5):
+        env = TensorVecEnv("Tokens/Copy-v0", 8, **config)
+        kwargs = {"backbone": {"width": 32, "layers": 1, "heads": 2}}
+        model = PPO("TransformerPolicy", env, gamma=0.9, seed=0, device="cpu", policy_kwargs=kwargs)
+        warm_start(model, "Tokens/Copy-v0", 64, 40, 16, value_coef=coefficient, **config)
+        values.append(model.policy.predict_values(env.reset_tensor(0)).mean().item())
+    steps = len(env.batch.world.solution(*env.batch.row(0)[1:]))
+    assert abs(values[0]) < 0.3
+    assert values[1] == pytest.approx(0.9 ** (steps - 1), abs=0.1)
 
 
 def test_warmup_cosine():
