@@ -31,16 +31,18 @@ def demonstrations(world_id: str, episodes: int, **config: Any) -> tuple[dict[st
         raise ValueError(f"{world_id} has no solutions to imitate; start without a warm start")
     obs = batch.reset(seed=0)
     plans = [batch.world.solution(*batch.row(i)[1:]) for i in range(count)]
-    seen, played, paid = [], [], []
-    for t in range(max(map(len, plans))):
+    longest = max(map(len, plans))
+    seen = {name: value.new_empty((longest, *value.shape)) for name, value in obs.items()}
+    played, paid = [], []
+    for t in range(longest):
+        for name, value in obs.items():
+            seen[name][t] = value
         played.append(torch.as_tensor(np.array([plan[min(t, len(plan) - 1)] for plan in plans])))
-        seen.append({name: value.clone() for name, value in obs.items()})
         transition = batch.step(played[-1])
         paid.append(transition.reward.clone())
         obs = transition.obs
-    inside = torch.arange(len(seen))[:, None] < torch.tensor([len(plan) for plan in plans])
-    observations = {name: torch.stack([step[name] for step in seen]) for name in seen[0]}
-    return observations, torch.stack(played), torch.stack(paid), inside
+    inside = torch.arange(longest)[:, None] < torch.tensor([len(plan) for plan in plans])
+    return seen, torch.stack(played), torch.stack(paid), inside
 
 
 def discounted(rewards: Tensor, inside: Tensor, gamma: float) -> Tensor:
@@ -88,8 +90,8 @@ def warm_start(
         epochs: most passes over them.
         batch_size: episodes in a minibatch.
         learning_rate: the optimiser's highest; it rises over 50 steps and falls to zero along half a cosine.
-        value_coef: weight of the squared error of the values from the solutions' discounted returns, times a half. Under
-            a value of 0, RL's first advantages are highest where most is still to come: it then unlearns endings.
+        value_coef: weight of half the squared error of the values from the solutions' discounted returns. While values
+            are still 0, advantages are highest where most is still to come, and RL unlearns how episodes end.
         stop: called after each step with (step, cross-entropy in nats); True ends the warm start.
         seed: of the order of the minibatches.
         config: the world's configuration.

@@ -28,7 +28,7 @@ def test_importing_the_package_is_light():
 
 
 def test_making_and_stepping_worlds_needs_no_torch():
-    """Importing torch takes longer than a short experiment on one environment; of games that share rules one is made."""
+    """Importing torch takes longer than a short experiment on one environment; of worlds with the same rules one."""
     distinct = [world_id for world_id in llm_envs.ids() if not hasattr(find(world_id), "generate")]
     program = (
         f"import gymnasium as gym, llm_envs\nfor world_id in {distinct}:\n    env = gym.make(world_id)\n"
