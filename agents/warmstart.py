@@ -5,7 +5,7 @@ references are a world's own `solution`s, played through the environment, so any
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,13 +59,17 @@ def warmup_cosine(step: int, steps: int, warmup: int = 50) -> float:
     return min(1.0, (step + 1) / warmup) * (0.5 + 0.5 * math.cos(math.pi * min(1.0, step / steps)))
 
 
-def descend(loss: Tensor, module: nn.Module, optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
-    """Take a step down the gradient of `loss`, whose norm over the module's parameters is clipped to 1."""
+def descend(loss: Tensor, parts: Sequence[nn.Module], optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
+    """Take a step down the gradient of `loss`, whose norm over the parameters of each part is clipped to 1."""
     for group in optimizer.param_groups:
         group["lr"] = learning_rate
     optimizer.zero_grad()
     loss.backward()
-    torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+    seen: set[nn.Parameter] = set()
+    for part in parts:
+        own = [parameter for parameter in part.parameters() if parameter not in seen]
+        torch.nn.utils.clip_grad_norm_(own, 1.0)
+        seen.update(own)
     optimizer.step()
 
 
@@ -118,7 +122,7 @@ def warm_start(
             loss = cross_entropy = -log_probs.mean()
             if value_coef:
                 loss = loss + value_coef * (values.flatten() - returns[step, row]).square().mean() / 2
-            descend(loss, policy, optimizer, learning_rate * warmup_cosine(count, total))
+            descend(loss, (policy.value_net, policy), optimizer, learning_rate * warmup_cosine(count, total))
             count += 1
             if stop is not None and stop(count, float(cross_entropy.detach())):
                 return count
