@@ -137,7 +137,7 @@ def play(
     Args:
         batch: in order "sweep", with at most as many rows as levels.
         act: called with observations, the rows' levels (N,) and their steps so far (N,); levels from `num_levels` on
-            are of rows that have no more to do.
+            are of rows that have no more to do: they show what they showed when they ended, so that nothing is read.
         score: whose log-probabilities of the actions are summed, negative, as `losses`.
         transcripts: how many final observations to keep as text.
         seed: of what is random in the world; the levels are the same for all.
@@ -148,10 +148,16 @@ def play(
     sums, found = np.zeros((rows, 4 + len(names))), np.zeros((count, 4 + len(names)))
     last, log = np.zeros(count, np.int64), []
     texts: list[str] = []
-    while (level < count).any():
-        actions = torch.as_tensor(act(obs, level, sums[:, 1].astype(np.int64)))
+    shown_obs = {name: value.clone() for name, value in obs.items()}
+    while (playing := level < count).any():
+        active = torch.as_tensor(playing, device=batch.device)
+        for name, value in obs.items():
+            shown_obs[name][active] = value[active]
+        actions = torch.as_tensor(act(shown_obs, level, sums[:, 1].astype(np.int64)))
+        if "action_mask" in obs:  # what is done is no longer seen, but must be legal
+            actions = actions.to(batch.device).where(active, obs["action_mask"].argmax(dim=1))
         if score is not None:
-            sums[:, 3] -= score(obs, actions).double().cpu().numpy()
+            sums[:, 3] -= score(shown_obs, actions).double().cpu().numpy()
         log.append(actions.cpu().numpy().copy())
         step = batch.step(actions.to(batch.device))
         reward, terminated, truncated, *signals = (

@@ -26,7 +26,7 @@ def demonstrations(world_id: str, episodes: int, **config: Any) -> tuple[dict[st
         ValueError: the world has no solution of its own.
     """
     count = min(episodes, make_batch(world_id, 1, split="train", **config).num_levels)
-    batch = make_batch(world_id, count, split="train", order="sweep", **config)
+    batch = make_batch(world_id, count, split="train", order="sweep", **{"threads": 1, **config})
     if batch.world.solution is None:
         raise ValueError(f"{world_id} has no solutions to imitate; start without a warm start")
     obs = batch.reset(seed=0)
