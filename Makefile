@@ -9,7 +9,8 @@ train: $(VENV)/.ready
 	$(RUN) -m agents.train Tokens/Addition-v0
 
 test: $(VENV)/.ready
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile  # two processes of one thread each: CI has two cores
+	# two processes of one thread each, since CI has two cores; idle threads of OpenMP sleep
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(RUN) -m pytest -n 2 --dist loadfile
 
 bench: $(VENV)/.ready
 	$(RUN) benchmarks/run.py

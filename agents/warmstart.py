@@ -94,8 +94,7 @@ def warm_start(
         epochs: most passes over them.
         batch_size: episodes in a minibatch.
         learning_rate: the optimiser's highest; it rises over 50 steps and falls to zero along half a cosine.
-        value_coef: weight of half the squared error of the values from the solutions' discounted returns. While values
-            are still 0, advantages are highest where most is still to come, and RL unlearns how episodes end.
+        value_coef: weight of half the squared error of the values from the solutions' discounted returns.
         stop: called after each step with (step, cross-entropy in nats); True ends the warm start.
         seed: of the order of the minibatches.
         config: the world's configuration.
