@@ -40,6 +40,8 @@ def save(
     place = folder / f"checkpoint-{model.num_timesteps:012d}"
     mine = environment or model.env.batch.snapshot()  # type: ignore[union-attr]
     environments = [mine] if group is None else group.gather_objects(mine)
+    unfinished = {name: value.cpu() for name, value in (getattr(model, "_signals", None) or {}).items()}
+    signals = [unfinished] if group is None else group.gather_objects(unfinished)
     if group is not None and group.rank:
         return place
     writing = folder / f".writing-{os.getpid()}"
@@ -50,7 +52,7 @@ def save(
         _environment(writing, rank).write_bytes(snapshot)
     _, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002  # SB3 shuffles by this generator
     np.savez(writing / "numpy.npz", keys=keys, rest=np.array([position, has_gauss, gauss]))
-    states = {"cpu": torch.get_rng_state(), "cuda": _cuda_states(), **_left_out(model)}
+    states = {"cpu": torch.get_rng_state(), "cuda": _cuda_states(), "signals": signals, **_left_out(model)}
     torch.save(states, writing / "torch.pt")
     version, words, gauss_next = random.getstate()
     told = {"history": history, "python": [version, list(words), gauss_next]}
@@ -75,7 +77,8 @@ def _left_out(model: Any) -> dict[str, Any]:
     )
 
 
-def _put_back(model: Any, states: dict[str, Any]) -> None:
+def _put_back(model: Any, states: dict[str, Any], rank: int) -> None:
+    model._signals = states["signals"][rank] or None
     if "running" in states:
         model._running = states["running"].numpy()
     if "held" in states:
@@ -125,7 +128,7 @@ def load(
         position, has_gauss, gauss = saved["rest"]
         np.random.set_state(("MT19937", saved["keys"], int(position), int(has_gauss), float(gauss)))  # noqa: NPY002
     states = torch.load(place / "torch.pt", weights_only=True)
-    _put_back(model, states)
+    _put_back(model, states, rank)
     torch.set_rng_state(states["cpu"])
     if states["cuda"] and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(states["cuda"])

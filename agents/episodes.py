@@ -46,7 +46,7 @@ class WholeEpisodes(OnDeviceRollouts):
         env.batch.align_groups()
         env.reset_tensor()
         self._idle = torch.zeros(env.num_envs, dtype=torch.bool, device=self.device)  # type: ignore[attr-defined]
-        self._running = None  # no episode goes on from the last rollout
+        self._running = self._signals = None  # no episode goes on from the last rollout
 
     def _rollout_is_complete(self, buffer: SequenceRolloutBuffer, t: int, done: Tensor) -> bool:
         assert self._idle is not None

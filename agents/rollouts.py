@@ -40,6 +40,8 @@ class OnDeviceRollouts(Regularized):
     rollout_buffer_class: Any
     _reader: Reader | None = None
     _graphs: graphs.StepGraphs | None = None
+    _running: np.ndarray | None = None  # (2, N): return and length of the episodes that go on
+    _signals: dict[str, Tensor] | None = None  # (N,) each: sums over the episodes that go on
     _idle: Tensor | None = None  # (N,) bool: rows whose steps do not count for the rest of the rollout
     group: Group | None = None  # of a data parallel run, see agents.parallel
     together: Callable[[], AbstractContextManager] = nullcontext  # what an update runs in
@@ -67,8 +69,8 @@ class OnDeviceRollouts(Regularized):
         )
 
     def _excluded_save_params(self) -> list[str]:
-        ours = ["_last_obs", "_last_episode_starts", "_running", "_reader", "_graphs", "_idle", "group", "together"]
-        return [*super()._excluded_save_params(), *ours]  # type: ignore[misc]
+        ours = ["_last_obs", "_last_episode_starts", "_running", "_signals", "_reader", "_graphs", "_idle"]
+        return [*super()._excluded_save_params(), *ours, "group", "together"]  # type: ignore[misc]
 
     def collect_rollouts(self, env: VecEnv, callback: BaseCallback, rollout_buffer: Any, n_rollout_steps: int) -> bool:
         """Fill the buffer with `n_rollout_steps` steps of every row; return False if the callback stops training."""
@@ -78,8 +80,11 @@ class OnDeviceRollouts(Regularized):
         policy, device = self.policy, self.device  # type: ignore[attr-defined]
         policy.set_training_mode(False)
         truncates = env.batch.world.max_steps > 0
+        if self.num_timesteps == 0:  # type: ignore[attr-defined]  # SB3 has reset the environment
+            self._running = self._signals = None
         self._begin_rollout(env)
-        signals = SignalTotals(env.batch.tensors.signals, env.num_envs, env.device)
+        signals = SignalTotals(env.batch.tensors.signals, env.num_envs, env.device, self._signals)
+        self._signals = signals.running
         read, take_step = self._prepare_steps(env)
         callback.on_rollout_start()
         if self.group is not None:
@@ -202,7 +207,7 @@ class OnDeviceRollouts(Regularized):
         if self.group is not None:
             held = [self.group.gather(value, 1) for value in held]
         rewards, dones, steps = (value.cpu().numpy() for value in held)
-        running = getattr(self, "_running", None)
+        running = self._running
         if running is None or running.shape != (2, rewards.shape[1]):
             running = np.zeros((2, rewards.shape[1]))
         for t in range(len(rewards)):
@@ -216,10 +221,21 @@ class OnDeviceRollouts(Regularized):
 
 
 class SignalTotals:
-    """Sums each signal over every episode, on the device; `means` reads them once."""
+    """Sums each signal over every episode, on the device; `means` reads them once.
 
-    def __init__(self, names: Iterable[str], rows: int, device: torch.device | str) -> None:
+    `running` are the sums (N,) by name of episodes that began before; those of other rows or signals are dropped.
+    """
+
+    def __init__(
+        self,
+        names: Iterable[str],
+        rows: int,
+        device: torch.device | str,
+        running: dict[str, Tensor] | None = None,
+    ) -> None:
         self.running = {name: torch.zeros(rows, device=device) for name in names}
+        if running is not None and {n: len(v) for n, v in running.items()} == dict.fromkeys(self.running, rows):
+            self.running = {name: value.to(device) for name, value in running.items()}
         self.ended = {name: torch.zeros((), device=device) for name in self.running}
         self.episodes = torch.zeros((), device=device)
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import VecMonitor
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -171,6 +172,24 @@ def test_nothing_waits_for_the_device_inside_a_rollout_step(backbone, sampling, 
                 totals.add({name: torch.zeros(4) for name in totals.running}, torch.zeros(4, dtype=torch.bool))
         monkeypatch.undo()
     assert kept.keys() >= {"tokens", "length"} | ({"support"} if sampling else set())
+
+
+def test_signals_are_summed_over_episodes_that_outlast_a_rollout():
+    """Coin games of 7 turns, none of which is won, in rollouts of 4 steps."""
+    env = TensorVecEnv("Text/Coin-v0", 3, seed=0, window=64, max_steps=7, level=5)
+    model = PPO(TransformerPolicy, env, n_steps=4, n_epochs=1, device="cpu", policy_kwargs={"backbone": BACKBONES[0]})
+    told = []
+
+    class Note(BaseCallback):
+        def _on_step(self):
+            return True
+
+        def _on_rollout_end(self):
+            told.append(self.logger.name_to_value["signals/step"])
+
+    model.learn(3 * 4 * 7, Note())
+    assert len(told) == 7
+    assert [steps for steps in told if steps] == [7.0] * 4  # 28 steps of a row are four games
 
 
 def test_the_guard_sees_a_wait():
