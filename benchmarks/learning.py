@@ -22,12 +22,16 @@ TASKS = {  # name -> arguments of agents.train
     "four-rooms": ["Nav/FourRooms-v0", "--steps", "2_000_000"],
     "coin": ["Text/Coin-v0", "--steps", "40_000"],
 }
+SEARCH = [  # games of searching: imitation leaves much to learn, for which the preset's steps are too small
+    *("--steps", "60_000", "--learning-rate", "linear:5e-4", "--normalize-advantage", "True"),
+    *("--ent-coef", "0.001", "--warm.value-coef", "0"),
+]
 GAMES = {  # each family of rising difficulty
-    "collector-5-2": ["Text/Collector-v0", "--set", "level=5", "mode=2", "pool=625"],
-    "collector-5-3": ["Text/Collector-v0", "--set", "level=5", "mode=3", "pool=625"],
-    "collector-15": ["Text/Collector-v0", "--set", "level=15", "pool=625"],
+    "collector-5-2": ["Text/Collector-v0", "--set", "level=5", "mode=2", "pool=625", *SEARCH],
+    "collector-5-3": ["Text/Collector-v0", "--set", "level=5", "mode=3", "pool=625", *SEARCH],
+    "collector-15": ["Text/Collector-v0", "--set", "level=15", "pool=625", *SEARCH],
     **{
-        f"treasure-{level}": ["Text/Treasure-v0", "--set", f"level={level}", "pool=2000", "max_steps=100"]
+        f"treasure-{level}": ["Text/Treasure-v0", "--set", f"level={level}", "pool=2000", "max_steps=100", *SEARCH]
         for level in (5, 15, 21)
     },
     **{
