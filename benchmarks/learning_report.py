@@ -34,7 +34,7 @@ own `solution`, scores 1.
 """,
     "text-results": """# Learning results on text games
 
-`python benchmarks/learning.py --only collector-1 ...` runs them, one CPU thread each; `--report text-results` writes
+`python benchmarks/learning.py --only collector-5-2 ...` runs them, one CPU thread each; `--report text-results` writes
 this page. The policy reads the transcript of the game and types its commands word by word, under the mask of admissible
 commands: a transformer of two layers and width 64, which imitates the oracle's walkthroughs of up to 2,000 training
 games and is then trained by PPO. All figures are of the games of the test split, none of which was trained on; "won"
