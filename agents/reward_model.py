@@ -208,7 +208,8 @@ def fit(
     for _ in range(epochs):
         for chosen in torch.randperm(len(train), generator=generator).to(train.gold.device).split(batch_size):
             loss = bradley_terry_loss(model.raw(_texts(train[chosen])).view(-1, 2))
-            descend(loss, [model], optimizer, learning_rate * warmup_cosine(step, total, warmup=max(total // 10, 1)))
+            rate = learning_rate * warmup_cosine(step, total, warmup=max(total // 10, 1))
+            descend(loss, [model.parameters()], optimizer, rate)
             step += 1
     model.eval()
     normalise(model, train)

@@ -37,17 +37,12 @@ from llm_envs.adapters.sb3 import TensorVecEnv
 from llm_envs.checks import parse_values
 
 
-def reward_weights(options: Options) -> dict[str, float] | None:
-    """Return the weights of signals that are told, if any are."""
-    return {name: float(value) for name, value in parse_values(options.weights).items()} or None
-
-
 def make_env(
     options: Options, config: dict[str, Any], device: str, group: parallel.Group | None = None
 ) -> TensorVecEnv:
     """Return the rows that are trained on, of a rank its share."""
     settings: dict[str, Any] = {"group_size": getattr(options.algorithm, "group_size", 1)}
-    settings["weights"] = reward_weights(options)
+    settings["weights"] = parse_values(options.weights)
     rows = options.num_envs if group is None else group.share(options.num_envs)
     return TensorVecEnv(options.world, rows, device=device, seed=options.seed, **settings, **config)
 
@@ -72,7 +67,7 @@ def make_model(
 
 def imitate(model: Any, job: Job) -> None:
     """Warm-start the model until the metric on validation levels reaches `warm.stop_at`."""
-    settings = asdict(job.options.warm) | {"weights": reward_weights(job.options)}
+    settings = asdict(job.options.warm) | {"weights": parse_values(job.options.weights)}
     stop_at, every = settings.pop("stop_at"), settings.pop("validate_every")
     with tqdm(desc="warm start", unit=" steps") as bar:
 

@@ -5,15 +5,16 @@ references are a world's own `solution`s, played through the environment, so any
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from agents.estimators import returns_to_go
+from agents.playing import sweep_batch
 from agents.sequences import gather, on_device
-from llm_envs import make_batch
 
 
 def demonstrations(world_id: str, episodes: int, **config: Any) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor]:
@@ -25,8 +26,9 @@ def demonstrations(world_id: str, episodes: int, **config: Any) -> tuple[dict[st
     Raises:
         ValueError: the world has no solution of its own.
     """
-    count = min(episodes, make_batch(world_id, 1, split="train", **config).num_levels)
-    batch = make_batch(world_id, count, split="train", order="sweep", **{"threads": 1, **config})
+    # One thread: a second one of OpenMP would be left spinning beside torch, if that has one.
+    batch = sweep_batch(world_id, "train", episodes, 0, "cpu", {"threads": 1, **config})
+    count = batch.num_envs
     if batch.world.solution is None:
         raise ValueError(f"{world_id} has no solutions to imitate; start without a warm start")
     obs = batch.reset(seed=0)
@@ -45,31 +47,21 @@ def demonstrations(world_id: str, episodes: int, **config: Any) -> tuple[dict[st
     return seen, torch.stack(played), torch.stack(paid), inside
 
 
-def discounted(rewards: Tensor, inside: Tensor, gamma: float) -> Tensor:
-    """Return what is still to be gained before each step, (T, N): sum_k gamma^k r_{t+k} up to the episode's end."""
-    returns = torch.zeros_like(rewards)
-    ahead = torch.zeros_like(rewards[0])
-    for t in reversed(range(len(rewards))):
-        returns[t] = ahead = torch.where(inside[t], rewards[t] + gamma * ahead, 0.0)
-    return returns
-
-
 def warmup_cosine(step: int, steps: int, warmup: int = 50) -> float:
     """Return the factor on the learning rate at `step` of `steps`: a linear rise, then half a cosine down to zero."""
     return min(1.0, (step + 1) / warmup) * (0.5 + 0.5 * math.cos(math.pi * min(1.0, step / steps)))
 
 
-def descend(loss: Tensor, parts: Sequence[nn.Module], optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
-    """Take a step down the gradient of `loss`, whose norm over the parameters of each part is clipped to 1."""
+def descend(
+    loss: Tensor, parts: Iterable[Iterable[nn.Parameter]], optimizer: torch.optim.Optimizer, learning_rate: float
+) -> None:
+    """Take a step down the gradient of `loss`, whose norm over each part of the parameters is clipped to 1."""
     for group in optimizer.param_groups:
         group["lr"] = learning_rate
     optimizer.zero_grad()
     loss.backward()
-    seen: set[nn.Parameter] = set()
     for part in parts:
-        own = [parameter for parameter in part.parameters() if parameter not in seen]
-        torch.nn.utils.clip_grad_norm_(own, 1.0)
-        seen.update(own)
+        torch.nn.utils.clip_grad_norm_(part, 1.0)
     optimizer.step()
 
 
@@ -102,9 +94,12 @@ def warm_start(
     obs, actions, rewards, inside = demonstrations(world_id, episodes, **config)
     policy, device = model.policy, model.device
     obs, actions, inside = on_device(obs, device), actions.to(device), inside.to(device)
-    returns = discounted(rewards.to(device), inside, model.gamma)
     last = (inside.sum(dim=0) - 1).expand(inside.shape)  # every episode is one run
+    dones = torch.arange(len(inside), device=device)[:, None] == last
+    returns = returns_to_go(rewards.to(device), dones, model.gamma)
     optimizer = policy.optimizer  # its moments then fit the weights that RL begins with
+    actor = [parameter for name, parameter in policy.named_parameters() if not name.startswith("value_net.")]
+    parts = actor, list(policy.value_net.parameters())  # apart, so that large returns do not crowd out the actor
     total, count = epochs * -(-inside.shape[1] // batch_size), 0
     generator = torch.Generator().manual_seed(seed)
     for _ in range(epochs):
@@ -121,7 +116,7 @@ def warm_start(
             loss = cross_entropy = -log_probs.mean()
             if value_coef:
                 loss = loss + value_coef * (values.flatten() - returns[step, row]).square().mean() / 2
-            descend(loss, (policy.value_net, policy), optimizer, learning_rate * warmup_cosine(count, total))
+            descend(loss, parts, optimizer, learning_rate * warmup_cosine(count, total))
             count += 1
             if stop is not None and stop(count, float(cross_entropy.detach())):
                 return count

@@ -39,6 +39,7 @@ GAMES = {  # each family of rising difficulty
         for level in (1, 2, 3, 4)
     },
 }
+EVERY = TASKS | GAMES
 SUITES = {"results": (TASKS, ("ppo", "trpo", "reinforce")), "text-results": (GAMES, ("ppo",))}  # by page of docs
 SEEDS = (0, 1, 2)
 
@@ -46,7 +47,7 @@ SEEDS = (0, 1, 2)
 def command(task: str, algorithm: str, seed: int) -> list[str]:
     """Return what to run."""
     rest = ["--algo", algorithm, "--seed", str(seed), "--threads", "1", "--out", str(folder(task, algorithm, seed))]
-    return [sys.executable, "-m", "agents.train", *{**TASKS, **GAMES}[task], *rest]
+    return [sys.executable, "-m", "agents.train", *EVERY[task], *rest]
 
 
 def folder(task: str, algorithm: str, seed: int) -> Path:
@@ -57,8 +58,7 @@ def folder(task: str, algorithm: str, seed: int) -> Path:
 def main() -> None:
     """Run what is missing, or write the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    known = [*TASKS, *GAMES]
-    parser.add_argument("--only", nargs="+", choices=known, default=known, help="these tasks")
+    parser.add_argument("--only", nargs="+", choices=list(EVERY), default=list(EVERY), help="these tasks")
     parser.add_argument("--report", nargs="*", choices=list(SUITES), help="write these pages of docs, or all")
     options = parser.parse_args()
     if options.report is not None:

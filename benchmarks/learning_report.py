@@ -11,7 +11,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 
-from agents.evaluate import Evaluation, evaluate
+from agents.evaluate import evaluate
 from agents.playing import load_policy
 from llm_envs.checks import parse_values
 
@@ -80,10 +80,9 @@ def tasks_table(tasks: Tasks, found: dict[str, Found], place: Place) -> list[str
         runs = [told for by_seed in by_algorithm.values() for told in by_seed.values()]
         if runs:
             before = cell([signal(told, "before", told["metric"]) for told in runs])
-            cells = [
-                cell([signal(told, "after", told["metric"]) for told in by_algorithm[a].values()]) for a in algorithms
-            ]
-            chance = by_chance(tasks[task]).signals[runs[0]["metric"]]
+            after = [by_algorithm[a].values() for a in algorithms]
+            cells = [cell([signal(told, "after", told["metric"]) for told in by_seed]) for by_seed in after]
+            chance = played("random", tasks[task])[runs[0]["metric"]]
             lines.append(f"| {task} | {chance:.3f} | {before} | {' | '.join(cells)} |")
     return lines
 
@@ -96,18 +95,9 @@ def games_table(tasks: Tasks, found: dict[str, Found], place: Place) -> list[str
         runs = by_algorithm["ppo"]
         if not runs:
             continue
-        world, config = world_of(tasks[task])
-        chance = by_chance(tasks[task], action="admissible").signals
-        sampled = [
-            evaluate(
-                load_policy(str(place(task, "ppo", seed) / "model.zip"), "cpu"),
-                *(world, "test", False),
-                oracle=False,
-                resamples=1,
-                **config,
-            ).signals["win"]
-            for seed in runs
-        ]
+        chance = played("random", tasks[task], action="admissible")
+        models = [load_policy(place(task, "ppo", seed) / "model.zip", "cpu") for seed in runs]
+        sampled = [played(model, tasks[task], deterministic=False)["win"] for model in models]
         told = list(runs.values())
         best = told[0]["after"]["mean_return"] + told[0]["after"]["estimates"]["regret"]["mean"]
         won, points = ([cell([signal(t, when, s) for t in told]) for when in WHEN] for s in ("win", "score"))
@@ -137,16 +127,11 @@ def cell(values: Sequence[float]) -> str:
     return f"{np.mean(values):.3f}" + (f" ({min(values):.3f} to {max(values):.3f})" if len(values) > 1 else "")
 
 
-def world_of(arguments: list[str]) -> tuple[str, dict[str, Any]]:
-    """Return the world and its configuration that arguments of agents.train name."""
+def played(model: Any, arguments: list[str], **settings: Any) -> dict[str, float]:
+    """Return the signals' means on test levels, at most 1,000, of the world that agents.train's arguments name."""
     given = takewhile(lambda text: not text.startswith("--"), arguments[2:]) if "--set" in arguments else ()
-    return arguments[0], parse_values(list(given))
-
-
-def by_chance(arguments: list[str], **settings: Any) -> Evaluation:
-    """Play test levels by random actions, at most a thousand."""
-    world, config = world_of(arguments)
-    return evaluate("random", world, "test", max_levels=1000, oracle=False, resamples=1, **config, **settings)
+    config = parse_values(tuple(given)) | settings
+    return evaluate(model, arguments[0], "test", max_levels=1000, oracle=False, resamples=1, **config).signals
 
 
 def draw(task: str, found: Found, place: Place) -> None:

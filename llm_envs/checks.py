@@ -3,6 +3,7 @@
 import ast
 import json
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -39,8 +40,8 @@ def merge_weights(world: World, weights: Mapping[str, float] | None) -> dict[str
     for name, weight in (weights or {}).items():
         if name not in world.signals:
             raise ValueError(f"there is no signal {name!r}; the signals are {', '.join(world.signals)}")
-        if not np.isfinite(weight):
-            raise ValueError(f"the weight of {name!r} is {weight}; it must be finite")
+        if not isinstance(weight, Real) or not np.isfinite(weight):
+            raise ValueError(f"the weight of {name!r} is {weight!r}; it must be a finite number")
     return {**world.signals, **(weights or {})}
 
 

@@ -16,11 +16,11 @@ import numba
 import numpy as np
 import pytest
 import torch
+from worlds import DISTINCT
 
 import llm_envs
 from llm_envs import cuda
 from llm_envs.memory import Records
-from llm_envs.registration import find
 from llm_envs.rewards import Reward
 from llm_envs.testing import trajectory_digest
 from llm_envs.walks import random_actions
@@ -30,8 +30,6 @@ GPU = torch.cuda.is_available()
 TEXTS = Reward(lambda texts: [float(len(text)) for text in texts], 0.25, "texts", at_end=True, on_text=True)
 TERMS = {"rewards": [lambda t: t.obs["length"][:, 0] / t.before["length"][:, 0], TEXTS], "check_actions": True}
 ABSENT = pytest.param("", marks=pytest.mark.skip(reason="no CUDA GPU; with one, every world is tested on it"))
-# Generated families of text games have the rules of Text/World-v0.
-DISTINCT = [world_id for world_id in llm_envs.ids() if not hasattr(find(world_id), "generate")]
 WORLDS = DISTINCT if GPU else [ABSENT]
 CASES: dict[str, tuple[str, dict]] = {world_id: (world_id, {}) for world_id in DISTINCT} | {
     "commands by number": ("Text/World-v0", {"action": "index", "shows": ["description", "inventory"]}),

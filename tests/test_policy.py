@@ -7,14 +7,13 @@ import torch
 from gymnasium import spaces
 from stable_baselines3 import A2C
 from stable_baselines3 import PPO as StockPPO
+from worlds import DISTINCT
 
-import llm_envs
 from agents import PPO, TransformerPolicy
 from agents.backbones import Transformer, TransformerConfig
 from agents.exploration import sample
 from agents.sequences import balanced_cuts, find_runs, gather, shuffled_by_run
 from llm_envs.adapters.sb3 import TensorVecEnv
-from llm_envs.registration import find
 
 SMALL = {"backbone": {"width": 16, "layers": 2, "heads": 2}}
 
@@ -58,10 +57,6 @@ def test_padding_after_the_text_changes_nothing():
     length = torch.full((2, 1), 5)
     features = policy.features({"tokens": padded, "length": length})
     assert torch.allclose(features[0], features[1], atol=1e-6)
-
-
-# Generated families of text games have the observations of Text/World-v0.
-DISTINCT = [world_id for world_id in llm_envs.ids() if not hasattr(find(world_id), "generate")]
 
 
 @pytest.mark.parametrize("world_id", DISTINCT)

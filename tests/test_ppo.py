@@ -8,8 +8,8 @@ from stable_baselines3.common.callbacks import BaseCallback, StopTrainingOnMaxEp
 from stable_baselines3.common.vec_env import VecMonitor
 
 from agents import PPO, TransformerPolicy, evaluate, warm_start
-from agents.estimators import generalized_advantage
-from agents.warmstart import demonstrations, discounted, warmup_cosine
+from agents.estimators import generalized_advantage, returns_to_go
+from agents.warmstart import demonstrations, warmup_cosine
 from llm_envs import make_batch
 from llm_envs.adapters.sb3 import TensorVecEnv
 
@@ -94,7 +94,8 @@ def test_demonstrations_are_the_solutions():
 
 def test_returns_are_discounted_within_an_episode():
     rewards, inside = torch.tensor([[1.0, 0.0], [0.0, 2.0], [4.0, 9.0]]), torch.tensor([[1, 1], [1, 1], [1, 0]]).bool()
-    assert discounted(rewards, inside, 0.5).tolist() == [[2.0, 1.0], [2.0, 2.0], [4.0, 0.0]]
+    dones = torch.tensor([[0, 0], [0, 1], [1, 0]]).bool()
+    assert (returns_to_go(rewards, dones, 0.5) * inside).tolist() == [[2.0, 1.0], [2.0, 2.0], [4.0, 0.0]]
 
 
 def test_imitation_fits_the_values_too():

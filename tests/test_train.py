@@ -113,6 +113,7 @@ def test_a_fresh_run_removes_only_what_a_run_wrote(tmp_path):
         (["--set", "colour=red"], TypeError, "no option 'colour'"),
         (["--metric", "beauty"], ValueError, "no signal 'beauty'"),
         (["--weights", "beauty=1"], ValueError, "no signal 'beauty'"),
+        (["--weights", "match=much"], ValueError, "the weight of 'match' is 'much'; it must be a finite number"),
         (["--frozen", "nose"], ValueError, "no parameter's name"),
     ],
 )

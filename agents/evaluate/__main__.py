@@ -58,7 +58,6 @@ def main(args: Sequence[str] | None = None) -> Evaluation:
     options = tyro.cli(
         Options, args=args, prog="python -m agents.evaluate", description=f"{__doc__}\n{measuring.__doc__}"
     )
-    weights = {name: float(value) for name, value in parse_values(options.weights).items()} or None
     found = evaluate(
         "random" if options.model == "random" else load_policy(options.model, options.device),
         options.world,
@@ -72,7 +71,7 @@ def main(args: Sequence[str] | None = None) -> Evaluation:
         reference=None if options.reference is None else load_policy(options.reference, options.device),
         oracle=options.oracle,
         success=options.success,
-        weights=weights,
+        weights=parse_values(options.weights),
         **parse_values(options.set),
     )
     if options.json is not None:
