@@ -27,9 +27,13 @@ SEARCH = [  # games of searching: imitation leaves much to learn, for which the 
     *("--ent-coef", "0.001", "--warm.value-coef", "0"),
 ]
 GAMES = {  # each family of rising difficulty
-    "collector-5-2": ["Text/Collector-v0", "--set", "level=5", "mode=2", "pool=625", *SEARCH],
-    "collector-5-3": ["Text/Collector-v0", "--set", "level=5", "mode=3", "pool=625", *SEARCH],
-    "collector-15": ["Text/Collector-v0", "--set", "level=15", "pool=625", *SEARCH],
+    **{  # 500 training games, as CREST's (arXiv 2009.11896)
+        f"collector-{level}-{mode}": [
+            *("Text/Collector-v0", "--set", f"level={level}", f"mode={mode}", "pool=625", *SEARCH),
+            *("--warm.epochs", "20"),
+        ]
+        for level, mode in ((15, 1), (5, 2), (5, 3))
+    },
     **{
         f"treasure-{level}": ["Text/Treasure-v0", "--set", f"level={level}", "pool=2000", "max_steps=100", *SEARCH]
         for level in (5, 15, 21)

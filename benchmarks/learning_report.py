@@ -57,15 +57,15 @@ def write(page: str, tasks: Tasks, algorithms: Sequence[str], seeds: Sequence[in
     for task, by_algorithm in found.items():
         known = [told for by_seed in by_algorithm.values() for told in by_seed.values()]
         if known:
-            steps = " to ".join(f"{f(told['steps'] for told in known):,}" for f in (min, max))
-            seconds = " to ".join(f"{f(told['seconds'] for told in known):.0f}" for f in (min, max))
+            steps, seconds = (span([told[name] for told in known]) for name in ("steps", "seconds"))
             command = f"python -m agents.train {shlex.join(tasks[task])} --threads 1"
             lines.append(f"| {task} | {steps} | {seconds} | `{command}` |")
             draw(task, by_algorithm, place)
     lines += ["", *(f"![{task}](pictures/learning-{task}.png)" for task in tasks if any(found[task].values()))]
-    missing = [f"{task}-{a}-{s}" for task in tasks for a in algorithms for s in seeds if s not in found[task][a]]
+    runs = [(task, a, [str(s) for s in seeds if s not in found[task][a]]) for task in tasks for a in algorithms]
+    missing = [f"{task} {a} ({', '.join(absent)})" for task, a, absent in runs if absent]
     if missing:
-        lines += ["", f"Runs that are not there: {', '.join(missing)}."]
+        lines += ["", f"Seeds without a run: {'; '.join(missing)}."]
     notes = DOCS / f"{page}-notes.md"
     lines += ["", notes.read_text().strip()] if notes.exists() else []
     (DOCS / f"{page}.md").write_text("\n".join(lines) + "\n")
@@ -125,6 +125,11 @@ def cell(values: Sequence[float]) -> str:
     if not values:
         return ""
     return f"{np.mean(values):.3f}" + (f" ({min(values):.3f} to {max(values):.3f})" if len(values) > 1 else "")
+
+
+def span(values: Sequence[float]) -> str:
+    """Return the range of whole numbers, or the one that all are."""
+    return " to ".join(dict.fromkeys(f"{limit(values):,.0f}" for limit in (min, max)))
 
 
 def played(model: Any, arguments: list[str], **settings: Any) -> dict[str, float]:
