@@ -11,7 +11,7 @@ from stable_baselines3.common.type_aliases import DictRolloutBufferSamples
 from torch import Tensor
 
 from agents.estimators import generalized_advantage
-from agents.sequences import balanced_cuts, find_runs, gather, shuffled_by_run
+from agents.sequences import balanced_cuts, find_runs, gather, placed, shuffled_by_run
 from llm_envs.world import check_choice
 
 SAMPLES = ("actions", "values", "log_probs", "advantages", "returns")  # DictRolloutBufferSamples' fields, in its order
@@ -118,11 +118,7 @@ class SequenceRolloutBuffer(BaseBuffer):
     def samples(self, flat: Tensor, last: Tensor | None) -> DictRolloutBufferSamples:
         """Return the states at flat indices (M,) as SB3's `train()` takes them; `last` from `runs`, or None."""
         rows, steps = flat // self.buffer_size, flat % self.buffer_size
-        observations: Any
-        if last is not None:
-            observations = gather(self.observations, last, steps, rows)
-        else:
-            observations = {name: value[steps, rows] for name, value in self.observations.items()} | {"flat": flat}
+        observations = placed(gather(self.observations, last, steps, rows), flat)
         return DictRolloutBufferSamples(observations, *(self.tensors[name][steps, rows] for name in SAMPLES))
 
     def _get_samples(self, batch_inds: np.ndarray, env: Any = None) -> Any:

@@ -10,7 +10,7 @@ mixes stored and fresh rows in one batch, each batch is a step of its own.
 """
 
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -205,12 +205,10 @@ class ReplayRolloutBuffer(SequenceRolloutBuffer):
 
     def _states(self, rows: Rows, steps: Tensor, places: Tensor) -> Sequences | dict[str, Tensor]:
         """Return the observations at (steps, places), (M,) each; texts once, as far as they must be read."""
-        observations = rows.observations
-        if not self.has_texts:
-            return {name: value[steps, places] for name, value in observations.items()}
-        dones = rows.steps["dones"]
-        last = find_runs(observations["length"].flatten(1), torch.cat((dones, dones[-1:])))
-        return replace(gather(observations, last, steps, places), flat=None)  # they have no place in the fresh rollout
+        last, dones = None, rows.steps["dones"]
+        if self.has_texts:
+            last = find_runs(rows.observations["length"].flatten(1), torch.cat((dones, dones[-1:])))
+        return gather(rows.observations, last, steps, places)
 
 
 class Replaying:

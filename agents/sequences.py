@@ -74,6 +74,11 @@ class Sequences:
             begin = end
 
 
+def placed(obs: Any, flat: Tensor) -> Any:
+    """Return observations with their places in the rollout buffer, (M,) flat indices."""
+    return replace(obs, flat=flat) if isinstance(obs, Sequences) else {**obs, "flat": flat}
+
+
 def places(obs: Any) -> Tensor | None:
     """Return where observations stand in the rollout buffer that they come from, (M,) flat indices, if they do."""
     return obs.flat if isinstance(obs, Sequences) else obs.get("flat") if isinstance(obs, dict) else None
@@ -133,8 +138,13 @@ def find_runs(lengths: Tensor, dones: Tensor) -> Tensor:
     return last
 
 
-def gather(observations: dict[str, Tensor], last: Tensor, steps: Tensor, rows: Tensor) -> Sequences:
-    """Return the states (steps, rows), (M,) each, of a rollout's observations, (T, N, ...) each."""
+def gather(observations: dict[str, Tensor], last: Tensor | None, steps: Tensor, rows: Tensor) -> Any:
+    """Return the states (steps, rows), (M,) each, of observations, (T, N, ...) each.
+
+    Texts are a `Sequences`, given the `last` step of each one's run, (T, N); without it, a dict of (M, ...).
+    """
+    if last is None:
+        return {name: value[steps, rows] for name, value in observations.items()}
     ends = last[steps, rows] * last.shape[1] + rows  # a run's name: the flat index of its last step
     runs, sequence = torch.unique(ends, return_inverse=True)
     texts, others = _parted(observations)
@@ -142,7 +152,7 @@ def gather(observations: dict[str, Tensor], last: Tensor, steps: Tensor, rows: T
     position = last_position(observations["length"][steps, rows])
     lengths = torch.zeros_like(runs).scatter_reduce(0, sequence, position + 1, "amax")
     fields = {name: value[steps, rows] for name, value in others.items()}
-    return Sequences(texts, lengths, sequence, position, fields, rows * len(last) + steps)
+    return Sequences(texts, lengths, sequence, position, fields)
 
 
 def shuffled_by_run(last: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:

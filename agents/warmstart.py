@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from agents.estimators import returns_to_go
 from agents.playing import sweep_batch
-from agents.sequences import gather, on_device
+from agents.sequences import find_runs, gather, on_device
 
 
 def demonstrations(world_id: str, episodes: int, **config: Any) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor]:
@@ -94,8 +94,8 @@ def warm_start(
     obs, actions, rewards, inside = demonstrations(world_id, episodes, **config)
     policy, device = model.policy, model.device
     obs, actions, inside = on_device(obs, device), actions.to(device), inside.to(device)
-    last = (inside.sum(dim=0) - 1).expand(inside.shape)  # every episode is one run
-    dones = torch.arange(len(inside), device=device)[:, None] == last
+    dones = inside & ~torch.cat((inside[1:], torch.zeros_like(inside[:1])))
+    last = find_runs(obs["length"].flatten(1), dones) if getattr(policy, "speaks", False) else None
     returns = returns_to_go(rewards.to(device), dones, model.gamma)
     optimizer = policy.optimizer  # its moments then fit the weights that RL begins with
     actor = [parameter for name, parameter in policy.named_parameters() if not name.startswith("value_net.")]
@@ -106,13 +106,8 @@ def warm_start(
         for chosen in torch.randperm(inside.shape[1], generator=generator).to(device).split(batch_size):
             step, place = inside[:, chosen].nonzero(as_tuple=True)
             row = chosen[place]
-            states: Any
-            if "tokens" in obs:
-                states = gather(obs, last, step, row)
-            else:
-                states = {name: value[step, row] for name, value in obs.items()}
             policy.set_training_mode(True)
-            values, log_probs, _ = policy.evaluate_actions(states, actions[step, row])
+            values, log_probs, _ = policy.evaluate_actions(gather(obs, last, step, row), actions[step, row])
             loss = cross_entropy = -log_probs.mean()
             if value_coef:
                 loss = loss + value_coef * (values.flatten() - returns[step, row]).square().mean() / 2

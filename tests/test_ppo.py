@@ -112,6 +112,26 @@ def test_imitation_fits_the_values_too():
     assert values[1] == pytest.approx(0.9 ** (steps - 1), abs=0.1)
 
 
+def test_imitation_reads_the_observations_of_long_episodes_too():
+    """Where a window has dropped its oldest half, the rest of an episode is another text."""
+    config, seen = {"level": 12, "window": 64, "pool": 100}, []
+    model = PPO("TransformerPolicy", TensorVecEnv("Text/Coin-v0", 4, **config), device="cpu", policy_kwargs=SMALL)
+
+    def look(states, actions):
+        starts = zip(states.texts["tokens"][states.sequence].tolist(), (states.position + 1).tolist(), strict=True)
+        seen.extend((text[:length], action) for (text, length), action in zip(starts, actions.tolist(), strict=True))
+        return type(model.policy).evaluate_actions(model.policy, states, actions)
+
+    model.policy.evaluate_actions = look
+    warm_start(model, "Text/Coin-v0", 8, 1, **config)
+    obs, actions, _, inside = demonstrations("Text/Coin-v0", 8, **config)
+    lengths = obs["length"][..., 0]
+    assert (lengths[1:] < lengths[:-1])[inside[1:]].any()
+    texts = zip(obs["tokens"][inside].tolist(), lengths[inside].tolist(), strict=True)
+    made = [(text[:length], action) for (text, length), action in zip(texts, actions[inside].tolist(), strict=True)]
+    assert sorted(seen) == sorted(made)
+
+
 def test_warmup_cosine():
     assert warmup_cosine(0, 1000) == pytest.approx(1 / 50)
     assert warmup_cosine(500, 1000) == pytest.approx(0.5)
