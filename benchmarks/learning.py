@@ -40,8 +40,10 @@ GAMES = {  # each family of rising difficulty
     },
     **{
         f"cooking-{level}": ["Text/Cooking-v0", "--set", f"preset=gata-{level}", "pool=2000", "max_steps=50"]
-        for level in (1, 2, 3, 4)
+        for level in (1, 2, 3)
     },
+    # from 1,024 tokens the recipe drops out before a fifth of the walkthroughs end
+    "cooking-4": ["Text/Cooking-v0", "--set", "preset=gata-4", "pool=2000", "max_steps=50", "window=2048"],
 }
 EVERY = TASKS | GAMES
 SUITES = {"results": (TASKS, ("ppo", "trpo", "reinforce")), "text-results": (GAMES, ("ppo",))}  # by page of docs
