@@ -16,6 +16,7 @@ from llm_envs import levels
 from llm_envs.batch import BatchEnv
 from llm_envs.registration import build
 from llm_envs.spaces import action_space
+from llm_envs.vocabulary import fingerprint
 from llm_envs.world import World, check_range
 
 Act = Callable[[dict[str, Tensor]], Tensor]  # observations (N, ...) -> actions (N, ...)
@@ -56,8 +57,10 @@ def policy_log_probs(policy: Any) -> Score:
 
 
 def random_actions(batch: BatchEnv, seed: int) -> Act:
-    """Return a function that draws uniformly among the legal actions, or from the box."""
+    """Return a function that draws uniformly among the legal actions, or from the box; ValueError for typed text."""
     generator, world = torch.Generator().manual_seed(seed), batch.world
+    if world.parse is not None:
+        raise ValueError("random actions cannot be typed as text; choose another form of action, such as 'admissible'")
 
     def act(obs: dict[str, Tensor]) -> Tensor:
         if not isinstance(world.actions, int):
@@ -69,6 +72,19 @@ def random_actions(batch: BatchEnv, seed: int) -> Act:
         return torch.multinomial(legal, 1, generator=generator).flatten()
 
     return act
+
+
+def act_of(model: Any, batch: BatchEnv, world_id: str, deterministic: bool, seed: int) -> Act:
+    """Return how "random", an SB3 model or policy, or a function from observations to actions acts; else ValueError."""
+    if isinstance(model, str) and model == "random":
+        return random_actions(batch, seed)
+    policy = as_policy(model)
+    if policy is not None:
+        check_fit(policy, batch.world, world_id)
+        return policy_actions(policy, deterministic)
+    if not callable(model):
+        raise ValueError(f'policy is {model!r}; it must be "random", an SB3 model or policy, or a function')
+    return model
 
 
 def as_policy(model: Any) -> Any:
@@ -85,16 +101,22 @@ def load_policy(path: Path | str, device: str) -> Any:
     spaces = data["observation_space"], data["action_space"]
     policy = data["policy_class"](*spaces, lambda _: 0.0, **data["policy_kwargs"]).to(device)
     policy.load_state_dict(weights["policy"])
+    policy.vocabulary = data.get("vocabulary")
     return policy
 
 
 def check_fit(policy: Any, world: World, world_id: str) -> None:
-    """Raise ValueError unless a policy reads what the world shows, and acts as it takes actions."""
+    """Raise ValueError unless a policy reads what the world shows, in its words, and acts as it takes actions."""
     reads, shows = sorted(getattr(policy.observation_space, "spaces", ())), sorted(world.bounds)
     if reads != shows or policy.action_space != action_space(world):
         raise ValueError(
             f"the policy reads {reads} and acts in {policy.action_space}; {world_id} in this configuration shows "
             f"{shows} and takes {action_space(world)}"
+        )
+    known = getattr(policy, "vocabulary", None)
+    if known is not None and known != fingerprint(world.tokenizer):
+        raise ValueError(
+            f"the policy learned other words than {world_id} has in this configuration, whose `pool` may differ too"
         )
 
 
@@ -111,7 +133,7 @@ class Played:
     losses: np.ndarray  # (L,) nats; 0 without a score
     signals: dict[str, np.ndarray]  # (L,) totals
     actions: list[np.ndarray]  # L arrays (length, ...)
-    transcripts: list[str]
+    transcripts: list[str]  # final observations of the first levels
 
 
 def sweep_batch(world_id: str, split: str, rows: int, max_levels: int, device: str, config: dict[str, Any]) -> BatchEnv:
@@ -139,7 +161,7 @@ def play(
         act: called with observations, the rows' levels (N,) and their steps so far (N,); levels from `num_levels` on
             are of rows that have no more to do: they show what they showed when they ended, so that nothing is read.
         score: whose log-probabilities of the actions are summed, negative, as `losses`.
-        transcripts: how many final observations to keep as text.
+        transcripts: how many levels' final observations to keep as text.
         seed: of what is random in the world; the levels are the same for all.
     """
     count, rows = batch.num_levels, batch.num_envs
@@ -147,7 +169,7 @@ def play(
     names, level = list(batch.tensors.signals), np.arange(rows)
     sums, found = np.zeros((rows, 4 + len(names))), np.zeros((count, 4 + len(names)))
     last, log = np.zeros(count, np.int64), []
-    texts: list[str] = []
+    texts = [""] * min(transcripts, count)
     shown_obs = {name: value.clone() for name, value in obs.items()}
     while (playing := level < count).any():
         active = torch.as_tensor(playing, device=batch.device)
@@ -172,9 +194,11 @@ def play(
         counted = np.flatnonzero(ended & (level < count))
         found[level[counted]] = sums[counted]
         last[level[counted]] = len(log)
-        shown = counted[: max(transcripts - len(texts), 0)]
+        shown = counted[level[counted] < len(texts)]
         if len(shown):
-            texts += batch.decode({name: value[shown] for name, value in step.final_obs.items()})
+            told = batch.decode({name: value[shown] for name, value in step.final_obs.items()})
+            for k, text in zip(level[shown], told, strict=True):
+                texts[k] = text
         level[ended] += rows
         sums[ended] = 0
         obs = step.obs

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from agents.playing import Act, as_policy, check_fit, policy_actions, random_actions
+from agents.playing import Act, act_of, as_policy
 from llm_envs import make_batch
 from llm_envs.batch import BatchEnv
 from llm_envs.world import World, check_range
@@ -86,7 +86,7 @@ def preference_pairs(
         raise ValueError(f"noise is {noise}; it must be finite and not negative")
     batch = make_batch(world_id, 2 * levels_at_once, group_size=2, **options)
     check_shows_text(batch.world, world_id)
-    act, generator = _act_of(policy, batch, world_id, seed), torch.Generator().manual_seed(seed)
+    act, generator = act_of(policy, batch, world_id, False, seed), torch.Generator().manual_seed(seed)
     found: list[Pairs] = []
     devices = {torch.device(batch.device), getattr(as_policy(policy), "device", torch.device("cpu"))}
     with torch.random.fork_rng([device for device in devices if device.type == "cuda"]):
@@ -106,18 +106,6 @@ def preference_pairs(
             f"choose weights= under which they differ more often, now {batch.weights}"
         )
     return Pairs(*every)[:count]
-
-
-def _act_of(policy: Any, batch: BatchEnv, world_id: str, seed: int) -> Act:
-    if isinstance(policy, str) and policy == "random":
-        return random_actions(batch, seed)
-    known = as_policy(policy)
-    if known is not None:
-        check_fit(known, batch.world, world_id)
-        return policy_actions(known, deterministic=False)
-    if not callable(policy):
-        raise ValueError(f'policy is {policy!r}; it must be "random", an SB3 model or policy, or a function')
-    return policy
 
 
 def _play_pairs(batch: BatchEnv, act: Act, seed: int) -> Pairs:

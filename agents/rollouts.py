@@ -27,6 +27,7 @@ from agents.reading import Plan, Reader
 from agents.reference import Regularized
 from agents.sequences import on_device
 from llm_envs.adapters.sb3 import TensorVecEnv
+from llm_envs.vocabulary import fingerprint
 
 
 class OnDeviceRollouts(Regularized):
@@ -38,6 +39,7 @@ class OnDeviceRollouts(Regularized):
     env: Any  # this and the buffer are SB3's
     rollout_buffer: Any
     rollout_buffer_class: Any
+    vocabulary: str | None = None  # fingerprint of the words it has learned, saved with the model
     _reader: Reader | None = None
     _graphs: graphs.StepGraphs | None = None
     _running: np.ndarray | None = None  # (2, N): return and length of the episodes that go on
@@ -54,6 +56,20 @@ class OnDeviceRollouts(Regularized):
     def _setup_model(self) -> None:
         self._choose_buffer()
         super()._setup_model()  # type: ignore[misc]
+        self._check_words()
+
+    def set_env(self, env: Any, force_reset: bool = True) -> None:
+        """SB3's; ValueError where tokens of the environment are not the words that the model has learned."""
+        super().set_env(env, force_reset)  # type: ignore[misc]
+        self._check_words()
+
+    def _check_words(self) -> None:
+        if isinstance(self.env, TensorVecEnv):
+            words = fingerprint(self.env.batch.world.tokenizer)
+            if self.vocabulary not in (None, words):
+                raise ValueError("the model has learned other words than this environment's, whose `pool` may differ")
+            self.vocabulary = words
+        self.policy.vocabulary = self.vocabulary  # type: ignore[attr-defined]
 
     def _choose_buffer(self) -> None:
         if self.env is None:

@@ -5,6 +5,7 @@ references are a world's own `solution`s, played through the environment, so any
 """
 
 import math
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -13,37 +14,45 @@ import torch
 from torch import Tensor, nn
 
 from agents.estimators import returns_to_go
-from agents.playing import sweep_batch
+from agents.playing import check_fit, sweep_batch
 from agents.sequences import find_runs, gather, on_device
 
 
-def demonstrations(world_id: str, episodes: int, **config: Any) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor]:
-    """Play the solutions of `episodes` levels of the train split.
+def demonstrations(
+    world_id: str, episodes: int, learner: Any = None, **config: Any
+) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor]:
+    """Play the solutions of `episodes` levels of the train split, as far as the time limit lets.
 
     Returns:
         Observations (T, N, ...), actions (T, N, ...), rewards (T, N) and which steps belong to an episode, (T, N) bool.
 
     Raises:
-        ValueError: the world has no solution of its own.
+        ValueError: the world has no solution of its own, or is not what the policy `learner` reads and acts in.
     """
     # One thread: a second one of OpenMP would be left spinning beside torch, if that has one.
     batch = sweep_batch(world_id, "train", episodes, 0, "cpu", {"threads": 1, **config})
     count = batch.num_envs
     if batch.world.solution is None:
         raise ValueError(f"{world_id} has no solutions to imitate; start without a warm start")
+    if learner is not None:
+        check_fit(learner, batch.world, world_id)
     obs = batch.reset(seed=0)
     plans = [batch.world.solution(*batch.row(i)[1:]) for i in range(count)]
     longest = max(map(len, plans))
     seen = {name: value.new_empty((longest, *value.shape)) for name, value in obs.items()}
-    played, paid = [], []
+    played, paid, ended = [], [], []
     for t in range(longest):
         for name, value in obs.items():
             seen[name][t] = value
         played.append(torch.as_tensor(np.array([plan[min(t, len(plan) - 1)] for plan in plans])))
         transition = batch.step(played[-1])
         paid.append(transition.reward.clone())
+        ended.append(transition.terminated | transition.truncated)
         obs = transition.obs
-    inside = torch.arange(longest)[:, None] < torch.tensor([len(plan) for plan in plans])
+    lengths, over = torch.tensor([len(plan) for plan in plans]), torch.stack(ended).int()
+    inside = (torch.arange(longest)[:, None] < lengths) & (over.cumsum(dim=0) == over)  # no end before
+    if cut := int((inside.sum(dim=0) < lengths).sum()):
+        warnings.warn(f"the time limit cuts {cut} of {count} solutions of {world_id}; raise max_steps", stacklevel=2)
     return seen, torch.stack(played), torch.stack(paid), inside
 
 
@@ -91,7 +100,7 @@ def warm_start(
         seed: of the order of the minibatches.
         config: the world's configuration.
     """
-    obs, actions, rewards, inside = demonstrations(world_id, episodes, **config)
+    obs, actions, rewards, inside = demonstrations(world_id, episodes, model.policy, **config)
     policy, device = model.policy, model.device
     obs, actions, inside = on_device(obs, device), actions.to(device), inside.to(device)
     dones = inside & ~torch.cat((inside[1:], torch.zeros_like(inside[:1])))

@@ -72,22 +72,29 @@ def main() -> None:
         for page in options.report or SUITES:
             write(page, *SUITES[page], SEEDS, folder)
         return
-    for seed in SEEDS:
-        for tasks, algorithms in SUITES.values():
-            for task in tasks:
-                for algorithm in algorithms if task in options.only else ():
-                    run(task, algorithm, seed)
+    wanted = [
+        (task, algorithm, seed)
+        for seed in SEEDS
+        for tasks, algorithms in SUITES.values()
+        for task in tasks
+        for algorithm in algorithms
+        if task in options.only
+    ]
+    failed = [name for name in wanted if not run(*name)]
+    sys.exit(f"failed: {failed}" if failed else 0)
 
 
-def run(task: str, algorithm: str, seed: int) -> None:
-    """Run one if it is not there yet, and print its result."""
+def run(task: str, algorithm: str, seed: int) -> bool:
+    """Run one if it is not there yet, or go on with it; print its result, and return whether there is one."""
     place = folder(task, algorithm, seed)
     if (place / "results.json").exists():
-        return
+        return True
+    resume = ["--resume"] if (place / "options.yaml").exists() else []
     place.mkdir(parents=True, exist_ok=True)
-    with (place / "output.txt").open("w") as output:
-        done = subprocess.run(command(task, algorithm, seed), stdout=output, stderr=output)
+    with (place / "output.txt").open("a") as output:
+        done = subprocess.run([*command(task, algorithm, seed), *resume], stdout=output, stderr=output)
     print(task, algorithm, seed, "failed" if done.returncode else summary(place), flush=True)
+    return not done.returncode
 
 
 def summary(place: Path) -> str:

@@ -29,18 +29,19 @@ HEADS = {
 `python benchmarks/learning.py` runs them, one CPU thread each; `--report` writes this page. The metric is the world's
 first signal (1 for a solved episode), over all levels of the test split, none of which was trained on, with the most
 likely actions. A cell gives the mean over the seeds and their range; "warm start" is the same policy after imitation
-and before RL (no imitation: an untrained policy), "random" draws legal actions uniformly, and every oracle, the world's
-own `solution`, scores 1.
+and before RL (no imitation: an untrained policy), "random" draws legal actions uniformly (on at most 1,000 levels), and
+every oracle, the world's own `solution`, scores 1.
 """,
     "text-results": """# Learning results on text games
 
-`python benchmarks/learning.py --only collector-5-2 ...` runs them, one CPU thread each; `--report text-results` writes
-this page. The policy reads the transcript of the game and types its commands word by word, under the mask of admissible
+`python benchmarks/learning.py --only cooking-1 ...` runs them, one CPU thread each; `--report text-results` writes this
+page. The policy reads the transcript of the game and types its commands word by word, under the mask of admissible
 commands: a transformer of two layers and width 64, which imitates the oracle's walkthroughs of up to 2,000 training
 games and is then trained by PPO. All figures are of the games of the test split, none of which was trained on; "won"
 and "lost" are shares of them, with the most likely words or, where it says so, sampled ones; mean over the seeds and,
-where there are several, their range. "Random" draws admissible commands uniformly. The oracle wins every game with all
-points.
+where there are several, their range. "Turns" are commands a game. "Random" draws admissible commands uniformly, at most
+`max_steps` of them; the policy types at most `max_steps` times the words of the longest command, so it has up to three
+times as many short ones. The oracle wins every game with all points.
 """,
 }
 
@@ -89,7 +90,17 @@ def tasks_table(tasks: Tasks, found: dict[str, Found], place: Place) -> list[str
 
 def games_table(tasks: Tasks, found: dict[str, Found], place: Place) -> list[str]:
     """Return a line a game: shares won and points, of random commands, after imitation, and after PPO."""
-    columns = ("game", "won: random", *AFTER, "PPO, sampled", "lost: PPO", "points: random", *AFTER, "oracle")
+    columns = (
+        "game",
+        "won: random",
+        *AFTER,
+        "PPO, sampled",
+        "lost: PPO",
+        "turns: PPO",
+        "points: random",
+        *AFTER,
+        "oracle",
+    )
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for task, by_algorithm in found.items():
         runs = by_algorithm["ppo"]
@@ -101,9 +112,9 @@ def games_table(tasks: Tasks, found: dict[str, Found], place: Place) -> list[str
         told = list(runs.values())
         best = told[0]["after"]["mean_return"] + told[0]["after"]["estimates"]["regret"]["mean"]
         won, points = ([cell([signal(t, when, s) for t in told]) for when in WHEN] for s in ("win", "score"))
-        lost = cell([signal(t, "after", "lose") for t in told])
+        lost, turns = (cell([signal(t, "after", name) for t in told]) for name in ("lose", "turn"))
         lines.append(
-            f"| {task} | {chance['win']:.3f} | {won[0]} | {won[1]} | {cell(sampled)} | {lost} "
+            f"| {task} | {chance['win']:.3f} | {won[0]} | {won[1]} | {cell(sampled)} | {lost} | {turns} "
             f"| {chance['score']:.2f} | {points[0]} | {points[1]} | {best:g} |"
         )
     return lines

@@ -1,5 +1,8 @@
 """Tokenizers made by rule: a closed list of words or characters, no training, no files."""
 
+import hashlib
+import json
+
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 PAD, END = 0, 1  # in every token world: padding after the text, and the token that ends an answer
@@ -21,3 +24,10 @@ def word_tokenizer(words: list[str]) -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.add_special_tokens(list(SPECIAL))
     return tokenizer
+
+
+def fingerprint(tokenizer: Tokenizer | None) -> str | None:
+    """Return a hash, 16 hexadecimal digits, of which token has which number; None for no tokenizer."""
+    if tokenizer is None:
+        return None
+    return hashlib.sha256(json.dumps(tokenizer.get_vocab(), sort_keys=True).encode()).hexdigest()[:16]

@@ -114,6 +114,7 @@ class World:
     max_steps: int = 0  # time limit; 0 for none
     own_levels: bool = False  # the user brought the levels: then nothing is held out by default
     tokenizer: Any = None  # tokenizers.Tokenizer of `tokens`, where the world speaks
+    types_tokens: bool = False  # an action is the next token of the text
     decode: Callable[[Mapping], str] | None = None  # one row's observation -> text; default: its tokens
     text_observation: bool = False  # the views show decode()'s text in place of the fields
     parse: Callable[..., int] | None = None  # (text, batch, row) -> action; the views then take strings

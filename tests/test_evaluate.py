@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 from stable_baselines3 import A2C, DQN
 
-from agents import metrics, report
+from agents import PPO, metrics, report, warm_start
 from agents.evaluate import Evaluation, evaluate
 from agents.evaluate.__main__ import main
 from agents.playing import load_policy
@@ -116,6 +116,41 @@ def test_commands_are_compared_with_the_solution():
     assert (found["precision"].mean, found["recall"].mean, found["f1"].mean) == (0.5, 1.0, pytest.approx(2 / 3))
 
 
+def test_a_lost_game_is_no_success():
+    """Also with points: in Cooking, an ingredient well cut scores, and another one burnt loses."""
+    game = {"preset": "gata-2", "pool": 100, "action": "admissible"}
+    found = evaluate("random", "Text/Cooking-v0", oracle=False, split="all", resamples=10, **game)
+    assert found.signals["lose"] > 0.1
+    assert found.signals["score"] > 0.1
+    assert found.estimates["success"].mean == found.signals["win"]
+
+
+def test_transcripts_are_of_the_first_levels_in_order():
+    found = evaluate(copier, "Tokens/Copy-v0", levels_at_once=5, transcripts=7, oracle=False, **COPY)
+    batch = make_batch("Tokens/Copy-v0", 7, split="test", order="sweep", **COPY)
+    prompts = batch.decode(batch.reset(seed=0))
+    assert [told[: len(prompt)] for told, prompt in zip(found.transcripts, prompts, strict=True)] == prompts
+
+
+def test_a_policy_is_refused_where_its_tokens_are_other_words(tmp_path):
+    """The pools' vocabularies are of one size, so that all shapes fit."""
+    few, many = ({"preset": "gata-2", "pool": pool} for pool in (100, 300))
+    env = TensorVecEnv("Text/Cooking-v0", 2, **many)
+    model = PPO("TransformerPolicy", env, n_steps=4, policy_kwargs={"backbone": {"width": 16, "layers": 1, "heads": 2}})
+    assert make_batch("Text/Cooking-v0", 1, **few).world.actions == env.action_space.n
+    model.save(tmp_path / "model.zip")
+    for learned in (model, load_policy(tmp_path / "model.zip", "cpu")):
+        with pytest.raises(ValueError, match="learned other words than Text/Cooking-v0 has"):
+            evaluate(learned, "Text/Cooking-v0", max_levels=1, oracle=False, **few)
+        evaluate(learned, "Text/Cooking-v0", max_levels=1, oracle=False, resamples=1, **many)
+    with pytest.raises(ValueError, match="learned other words"):
+        warm_start(model, "Text/Cooking-v0", 4, **few)
+    with pytest.raises(ValueError, match="learned other words"):
+        PPO.load(tmp_path / "model.zip", TensorVecEnv("Text/Cooking-v0", 2, **few))
+    with pytest.raises(ValueError, match="learned other words"):
+        PPO.load(tmp_path / "model.zip").set_env(TensorVecEnv("Text/Cooking-v0", 2, **few))
+
+
 def test_levels_without_a_solution_are_named():
     walled = {"start": (0.0, 0.0), "goal": (0.5, 0.5), "obstacles": [(0.3, 0.3, 0.8, 0.8)]}
     settings = {"split": "all", "levels": [{"start": (0, 0), "goal": (0.5, 0)}, walled], "max_steps": 3}
@@ -212,6 +247,10 @@ def test_bad_arguments_are_refused(models):
     ):
         with pytest.raises(error, match=match):
             evaluate(models[0], "Tokens/Copy-v0", **{**COPY, **settings})
+    with pytest.raises(ValueError, match="policy is 'rando'; it must be"):
+        evaluate("rando", "Tokens/Copy-v0", **COPY)
+    with pytest.raises(ValueError, match="random actions cannot be typed as text"):
+        evaluate("random", "Text/KeyQuest-v0", action="text", pool=10)
     with pytest.raises(ValueError, match="shows no tokens"):
         evaluate("random", "PathPlanner-v0", pool=200, reference=models[0])
 

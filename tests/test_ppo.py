@@ -92,6 +92,14 @@ def test_demonstrations_are_the_solutions():
     assert (rewards * inside).sum(dim=0).tolist() == [1.0] * 5
 
 
+def test_demonstrations_end_with_the_time_limit():
+    config = {"length": 3, "vocab_size": 3, "pool": 100, "max_steps": 2}
+    with pytest.warns(UserWarning, match=r"the time limit cuts \d+ of 20 solutions of Tokens/Copy-v0; raise max_steps"):
+        inside = demonstrations("Tokens/Copy-v0", 20, **config)[3]
+    assert inside.shape[0] > 2
+    assert inside.sum(dim=0).tolist() == [2] * 20
+
+
 def test_returns_are_discounted_within_an_episode():
     rewards, inside = torch.tensor([[1.0, 0.0], [0.0, 2.0], [4.0, 9.0]]), torch.tensor([[1, 1], [1, 1], [1, 0]]).bool()
     dones = torch.tensor([[0, 0], [0, 1], [1, 0]]).bool()

@@ -1,10 +1,12 @@
 """One game in every form of action and observation: what is typed, numbered, listed and said comes to the same."""
 
 import dataclasses
+import itertools
 
 import gymnasium as gym
 import numpy as np
 import pytest
+from text_player import play
 
 import llm_envs
 from llm_envs.levels import percentile
@@ -14,6 +16,7 @@ from llm_envs.text.cooking import cooking
 from llm_envs.text.game import Thing
 from llm_envs.text.key_quest import key_quest
 from llm_envs.text.layout import PREPARE
+from llm_envs.text.solutions import winning_commands
 from llm_envs.vocabulary import END
 
 GAMES = [cooking.generate(seed, preset="ftwp-hardest") for seed in range(3)]
@@ -144,6 +147,63 @@ def test_a_larger_pool_moves_no_game_to_another_split():
     few, many = (build("Text/KeyQuest-v0", {"pool": pool}).levels for pool in (10, 30))
     assert (few["key"] == many["key"][:10]).all()
     assert (percentile(few) == percentile(many)[:10]).all()
+
+
+LONG = """\
+start: cave
+rooms:
+  cave:
+    contents: [{one}, {two}]
+things:
+  {one}: key
+  {two}: {{is: container, state: locked, key: {one}, contents: [pearl]}}
+  pearl: {{}}
+quests:
+  - {{win: pearl in hands}}
+walkthrough: [take {one}, unlock {two} with {one}, open {two}, take pearl from {two}]
+"""
+NUMERALS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+
+
+def test_every_admissible_command_can_be_typed_however_long():
+    names = {"one": " ".join(["key", *NUMERALS]), "two": " ".join(["box", *NUMERALS])}
+    batch = llm_envs.make_batch("Text/Story-v0", 1, stories=[LONG.format(**names)], autoreset="never")
+    batch.restart(0)
+    plan = batch.world.solution(*batch.row(0)[1:])
+    assert max(len(list(word)) for end, word in itertools.groupby(plan, lambda token: token == END) if not end) == 28
+    for token in plan:
+        assert batch.action_masks()[0, token]
+        batch.advance([token])
+    assert batch.arrays.signals["win"][0] == 1
+
+
+def test_a_walkthrough_of_other_words_gives_way_to_the_solver():
+    made = key_quest.generate(3, locks=1, rooms=4)
+    game = dataclasses.replace(made, walkthrough=[command.removeprefix("go ") for command in made.walkthrough])
+    assert game.walkthrough != made.walkthrough
+    found = winning_commands(next(iter(compile_games([game]).books.values())))
+    assert play(game, found).ending == "won"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"facts": True}, "facts are told in `info`, which needs observation='text' or action='text'"),
+        ({"mask": "none", "action": "admissible"}, "mask='none' is for actions 'tokens' and 'index'"),
+        ({"mask": "none", "action": "text"}, "action is 'text'"),
+    ],
+)
+def test_options_without_effect_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        build("Text/World-v0", options)
+
+
+def test_options_are_refused_whatever_was_built_before():
+    build("Text/Treasure-v0", {"level": 3, "pool": 2})
+    with pytest.raises(TypeError, match=r"level must be an integer, not 3\.0"):
+        build("Text/Treasure-v0", {"level": 3.0, "pool": 2})
+    with pytest.raises(TypeError, match=r"level is \[3\]; it must be a number, a truth value or a string"):
+        build("Text/Treasure-v0", {"level": [3], "pool": 2})
 
 
 def test_solutions_win_in_every_form():

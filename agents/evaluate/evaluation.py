@@ -11,13 +11,12 @@ from agents.evaluate.measuring import measure, success_signal, writes
 from agents.metrics import Estimate
 from agents.playing import (
     Score,
+    act_of,
     as_policy,
     check_fit,
     play,
     play_solutions,
-    policy_actions,
     policy_log_probs,
-    random_actions,
     solutions,
     sweep_batch,
 )
@@ -33,7 +32,7 @@ class Evaluation:
     mean_length: float
     terminated: float  # share of episodes that the task ended, not the time limit
     signals: dict[str, float]  # mean total of each signal in an episode
-    transcripts: list[str]  # the first final observations as text
+    transcripts: list[str]  # final observations of the first levels as text
     estimates: dict[str, Estimate] = field(default_factory=dict)  # every quantity that is measured
     by_seed: dict[str, list[float]] = field(default_factory=dict)  # the same for each seed, where there are several
     by_fold: dict[str, list[float]] = field(default_factory=dict)  # and for each fold of the levels, where asked for
@@ -89,7 +88,7 @@ def evaluate(
         deterministic: take the most likely actions.
         levels_at_once: most rows of the batch.
         max_levels: stop after so many levels, chosen by the sweep's order; 0 for all.
-        transcripts: how many final observations of the first seed to keep as text.
+        transcripts: of how many levels to keep the first seed's final observations as text.
         device: of the batch.
         seed: of sampled and random actions and of what is random in the world; 0 to 2^31 - 1.
         seeds: several, each of which plays all levels, in place of `seed`.
@@ -114,8 +113,7 @@ def evaluate(
     world, policy = batch.world, as_policy(model)
     parts = metrics.folds(batch.num_levels, folds) if folds else []
     score = None if reference is None else reference_score(reference, world, world_id)
-    if policy is not None:
-        check_fit(policy, world, world_id)
+    act_of(model, batch, world_id, deterministic, seeds[0])  # refuses what cannot act here
     batch.reset(seed=0)
     signal = success_signal(list(batch.tensors.signals), success)
     plans = solutions(batch) if oracle and world.solution is not None else None
@@ -124,8 +122,7 @@ def evaluate(
     for s, each in enumerate(seeds):
         with torch.random.fork_rng([policy.device] if policy is not None and policy.device.type == "cuda" else []):
             torch.manual_seed(each)
-            act = random_actions(batch, each) if isinstance(model, str) and model == "random" else model
-            act = act if policy is None else policy_actions(policy, deterministic)
+            act = act_of(model, batch, world_id, deterministic, each)
             plays.append(play(batch, lambda obs, *_, act=act: act(obs), score, 0 if s else transcripts, each))
         if plans is not None:
             own = policy_log_probs(policy) if scores_solutions else None

@@ -24,7 +24,7 @@ from agents.playing import Played
 from llm_envs.vocabulary import END
 from llm_envs.world import World
 
-SUCCESS = ("success", "exact", "goal", "score")  # the first of these that is a signal of the world tells success
+SUCCESS = ("success", "exact", "goal", "win", "score")  # the first of these that is a signal of the world tells success
 
 
 def writes(world: World) -> bool:
@@ -35,8 +35,7 @@ def writes(world: World) -> bool:
 def text(world: World, actions: np.ndarray) -> list[int]:
     """Return what a sequence of actions (T,) wrote, without the closing <end> where the actions are the tokens."""
     said = actions.tolist()
-    tokens = world.actions == world.bounds["tokens"][1] + 1
-    return said[:-1] if tokens and said and said[-1] == END else said
+    return said[:-1] if world.types_tokens and said and said[-1] == END else said
 
 
 def text_means(world: World, played: Played, plans: list[np.ndarray] | None) -> dict[str, list[float]]:

@@ -11,7 +11,7 @@ Action:       A command; see Text/World-v0.
 Reward:       score: points gained, 1 for each goal and each side quest. Weight 0 unless asked for: win: 1 on winning;
               lose: 1 on losing; turn: 1 every turn; invalid: 1 for a command that is refused.
 Termination:  The main chain is done, or the game is lost.
-Truncation:   After max_steps steps (100).
+Truncation:   After max_steps commands (100), as in Text/World-v0.
 Arguments:    length (int, 4): goals of the main chain, 1 to 20; branches (int, 2): side quests, 0 to 8; failure (bool,
               True): whether the game can be lost. pool, observation, action, mask, shows, facts, window, max_steps: as
               in Text/World-v0.

@@ -9,7 +9,7 @@ Action:       A command; see Text/World-v0.
 Reward:       score: points gained, 1 for taking the coin. Weight 0 unless asked for: win: 1 on winning; lose: 0 here;
               turn: 1 every turn; invalid: 1 for a command that is refused.
 Termination:  The coin is taken.
-Truncation:   After max_steps steps (50): a level above 50 needs more.
+Truncation:   After max_steps commands (50), as in Text/World-v0: a level above 50 needs more.
 Arguments:    level (int, 5): rooms on the shortest path, start and coin included, 1 to 100; mode (int, 1): rooms in all
               for each of these, 1 (no wrong turn), 2 or 3 (dead ends), at most 100 rooms. pool, observation, action,
               mask, shows, facts, window, max_steps: as in Text/World-v0.

@@ -12,7 +12,7 @@ Reward:       score: 1 for each ingredient taken that is not in the hands at the
               command that takes a turn. invalid: 1 for what is not admissible (the last four with weight 0).
 Termination:  The meal is eaten (won), or an ingredient is burned, cooked or cut in another way than the recipe's, or
               eaten, or the meal is burned (lost).
-Truncation:   After max_steps steps (100).
+Truncation:   After max_steps commands (100), as in Text/World-v0.
 Arguments:    recipe (int, 1): ingredients of the recipe, 1 to 5. take (int, 1): how many of them must be found, 0 to
               recipe; the others are in the hands. cook (bool, False), cut (bool, False): each ingredient must be
               cooked, cut; without it, they are found in the state that the recipe asks for. open (bool, False): doors

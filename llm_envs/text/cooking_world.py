@@ -14,7 +14,7 @@ Reward:       score: 1 for each ingredient taken, for each cut and each cooked a
               what is not admissible (the last four with weight 0).
 Termination:  The meal is eaten (won), or an ingredient is burned, cooked or cut in another way than the recipe's, or
               eaten, or the meal is burned (lost).
-Truncation:   After max_steps steps (100).
+Truncation:   After max_steps commands (100), as in Text/World-v0.
 Arguments:    ingredients (int, 2): of the recipe, 1 to 5. rooms (int, 3): 1 to 12. doors (bool, True): there are doors
               between some rooms, closed at the start; without them all ways are free.
               pool, observation, action, mask, shows, facts, window, max_steps: as in Text/World-v0.

@@ -1,14 +1,14 @@
 """Games as worlds: `games_world` for any games, and `text_game`, which makes a builder of a generator of games."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import lru_cache, wraps
 from typing import Any
 
 import numpy as np
 
 from llm_envs.text.compiling import Pool, compile_games
-from llm_envs.text.forms import LONGEST_COMMAND, PACKED, rules_for
+from llm_envs.text.forms import PACKED, rules_for
 from llm_envs.text.game import Game
 from llm_envs.text.host import Host
 from llm_envs.text.layout import NONE, SHARP, power_of_two, state_kind
@@ -21,9 +21,10 @@ OBSERVATIONS, ACTIONS = ("tokens", "text", "state"), ("tokens", "index", "admiss
 MASKS = ("admissible", "none")
 SHOWS = {"description": SHOW_DESCRIPTION, "inventory": SHOW_INVENTORY}
 SIGNALS = {"score": 1.0, "win": 0.0, "lose": 0.0, "turn": 0.0, "invalid": 0.0}
-PARAMS = record(shows=np.int32, longest_turn=np.int32, free_mask=np.int32)
+PARAMS = record(shows=np.int32, longest_turn=np.int32, longest_command=np.int32, free_mask=np.int32)
 SMALLEST_WINDOW, LARGEST_WINDOW = 1024, 16_384
 LARGEST_POOL = 2**20
+LEAST_TYPED = 24  # words that may be typed, even where all of a game's commands are shorter; more are not understood
 
 
 def games_world(
@@ -47,14 +48,19 @@ def games_world(
     check_choice("observation", observation, OBSERVATIONS)
     check_choice("action", action, ACTIONS)
     check_choice("mask", mask, MASKS)
+    if mask == "none" and action not in ("tokens", "index"):
+        raise ValueError(f"mask='none' is for actions 'tokens' and 'index'; action is {action!r}")
+    if facts and "text" not in (observation, action):
+        raise ValueError("facts are told in `info`, which needs observation='text' or action='text'")
     check_range("max_steps", max_steps, 0, 2**24)
     for name in (shows,) if isinstance(shows, str) else shows:
         check_choice("shows", name, tuple(SHOWS))
     shown_bits = sum(bit for name, bit in SHOWS.items() if name in shows)
-    longest = longest_turn(pool.levels, shown_bits) + LONGEST_COMMAND
+    words = int(pool.levels["command_words"].max())  # of the longest command
+    longest_command = max(LEAST_TYPED, words)
+    longest = longest_turn(pool.levels, shown_bits) + longest_command
     window = checked_window(window, longest)
     vocabulary, listed = pool.vocabulary, most_admissible(pool) if action == "admissible" else 0
-    words = int(pool.levels["command_words"].max())  # of the longest command
     host = Host(pool, facts) if "text" in (observation, action) else None
     reset, step, observe = rules_for(action, "state" if observation == "state" else "tokens")
     state = state_kind(pool.size, listed)
@@ -67,24 +73,32 @@ def games_world(
         "admissible": listed,
         "text": PACKED,
     }[action]
-    if action != "text":
-        shown["action_mask"], bounds["action_mask"] = (np.int8, (actions,)), (0, 1)
+    choices: dict[str, Any] = {}  # in front of the rest: a record must be no beginning of another
     if action == "admissible":
-        shown["commands"], bounds["commands"] = (np.int32, (listed, words)), (0, len(vocabulary.pieces) - 1)
+        choices["commands"], bounds["commands"] = (np.int32, (listed, words)), (0, len(vocabulary.pieces) - 1)
+    if action != "text":
+        choices["action_mask"], bounds["action_mask"] = (np.int8, (actions,)), (0, 1)
     return World(
         reset=reset,
         step=step,
         observe=observe,
-        params=values(PARAMS, shows=shown_bits, longest_turn=longest, free_mask=mask == "none"),
+        params=values(
+            PARAMS,
+            shows=shown_bits,
+            longest_turn=longest,
+            longest_command=longest_command,
+            free_mask=mask == "none",
+        ),
         levels=pool.levels,
         own_levels=own_levels,
         state=state,
-        observation=record(**shown),
+        observation=record(**choices, **shown),
         bounds=bounds,
         actions=actions,
         signals=SIGNALS,
         max_steps=max_steps * (words + 1 if action == "tokens" else 1),
         tokenizer=tokenizer(vocabulary.pieces),
+        types_tokens=action == "tokens",
         decode=describe_fields if observation == "state" else Transcript(vocabulary).decode,
         text_observation=observation == "text",
         parse=host.parse if host and action == "text" else None,
@@ -171,8 +185,10 @@ def text_game(pool: int = 100, max_steps: int = 50) -> Callable:
         @wraps(generate)
         def builder(**options: Any) -> World:
             settings = {name: options.pop(name, value) for name, value in common.items()}
-            games = made(generate, settings.pop("pool"), tuple(sorted(options.items())))
-            return games_world(games, **settings)
+            for name, value in options.items():
+                if not isinstance(value, Hashable):
+                    raise TypeError(f"{name} is {value!r}; it must be a number, a truth value or a string")
+            return games_world(made(generate, settings.pop("pool"), **options), **settings)
 
         builder.__signature__ = inspect.Signature(own + shared)  # type: ignore[attr-defined]
         builder.__doc__ = "Build the world; see the module for the arguments."
@@ -182,8 +198,8 @@ def text_game(pool: int = 100, max_steps: int = 50) -> Callable:
     return decorate
 
 
-@lru_cache(maxsize=32)
-def made(generate: Callable[..., Game], count: int, options: tuple) -> Pool:
+@lru_cache(maxsize=32, typed=True)
+def made(generate: Callable[..., Game], count: int, **options: Any) -> Pool:
     """Return the compiled games of seeds 0 .. count - 1; a larger pool begins with the smaller one."""
     check_range("pool", count, 1, LARGEST_POOL)
-    return compile_games([generate(seed, **dict(options)) for seed in range(count)])
+    return compile_games([generate(seed, **options) for seed in range(count)])

@@ -23,8 +23,6 @@ from llm_envs.text.rules import begin_game, take_turn
 from llm_envs.text.telling import PROMPT, put, tell_start, tell_turn
 from llm_envs.vocabulary import END
 
-LONGEST_COMMAND = 24  # words; a longer one is not understood
-
 
 @njit
 def mark(mask, state, level, command):
@@ -89,7 +87,7 @@ def play(state, level, command, signals):
 def step_word(state, level, params, action, signals):
     """Type a word; with <end>, carry out what was typed."""
     state.word, state.told = action, 0
-    if action != END and state.typed < LONGEST_COMMAND:
+    if action != END and state.typed < params.longest_command:
         narrow(state, level, action)
         state.typed += 1
         return False

@@ -9,7 +9,7 @@ Action:       A command; see Text/World-v0.
 Reward:       score: points gained, 1 for each errand. Weight 0 unless asked for: win: 1 on winning; lose: 0 here; turn:
               1 every turn; invalid: 1 for a command that is refused.
 Termination:  All errands are done.
-Truncation:   After max_steps steps (100); a large house with many errands needs more.
+Truncation:   After max_steps commands (100), as in Text/World-v0; a large house with many errands needs more.
 Arguments:    rooms (int, 6): how many, 1 to 20; objects (int, 8): things to carry, 1 to 32; quests (int, 3): errands, 1
               to 16 and at most objects. pool, observation, action, mask, shows, facts, window, max_steps: as in
               Text/World-v0.

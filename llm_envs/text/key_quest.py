@@ -9,7 +9,7 @@ Action:       A command; see Text/World-v0.
 Reward:       score: points gained, 1 for taking the prize. Weight 0 unless asked for: win: 1 on winning; lose: 0 here;
               turn: 1 every turn; invalid: 1 for a command that is refused.
 Termination:  The prize is taken.
-Truncation:   After max_steps steps (100); ten locks in twenty rooms can need more.
+Truncation:   After max_steps commands (100), as in Text/World-v0; ten locks in twenty rooms can need more.
 Arguments:    locks (int, 2): how many, 1 to 10; rooms (int, 6): how many, 1 to 20. pool, observation, action, mask,
               shows, facts, window, max_steps: as in Text/World-v0.
 Levels:       The rooms form a random tree with the start at its root. Each lock is a door or a chest with equal chance,

@@ -1,6 +1,7 @@
 """A `Maker` builds a `Game` step by step, and writes its descriptions; a `Walk` finds the commands that win it."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -110,7 +111,7 @@ class Maker:
             for key, thing in self.things.items()
         }
         return Game(self.name, self.theme, things, tuple(self.facts), tuple(self.quests), objective,
-                    tuple(walkthrough), dict(settings or {}))  # fmt: skip
+                    tuple(walkthrough), {name: plain(value) for name, value in (settings or {}).items()})  # fmt: skip
 
     def describe(self, room: str) -> str:
         """Return a description of a room: what stands in it, what is in and on that, and the ways out."""
@@ -143,6 +144,11 @@ class Maker:
     def _shut(self, thing: str) -> str:
         state = f"[if {thing} is locked]a locked[else if {thing} is open]an open[otherwise]a closed[end if]"
         return f"{state} {self.things[thing].name}"
+
+
+def plain(value: Any) -> Any:
+    """Return what JSON can hold: a number of NumPy's as Python's."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 STATE_OF_SELF = "[if open]It is open.[else if closed]It is closed.[otherwise]It is locked.[end if]"

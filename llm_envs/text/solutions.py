@@ -41,14 +41,13 @@ class Solutions:
 
 
 def winning_commands(book: Book) -> list[str]:
-    """Return the commands that win a game; those that are not among its own, such as abbreviations, are left out.
+    """Return the commands that win a game: its walkthrough, if that is made of its own commands, or else the solver's.
 
     Raises:
-        ValueError: the game has no walkthrough, and the solver finds no way to win it.
+        ValueError: the game has no such walkthrough, and the solver finds no way to win it.
     """
-    known = set(book.commands)
-    if book.game.walkthrough:
-        return [command for command in book.game.walkthrough if command in known]
+    if book.game.walkthrough and set(book.commands).issuperset(book.game.walkthrough):
+        return list(book.game.walkthrough)
     found = solve(book.game)
     if found is None:
         raise ValueError(f"{book.game.name}: no way to win it was found")

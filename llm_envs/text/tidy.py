@@ -11,7 +11,7 @@ Reward:       score: 1 for each thing that comes to a place where it belongs; so
               taken away again costs nothing. win: 1 at the end; lose: never. turn: 1 for each command that takes a
               turn. invalid: 1 for what is not admissible (the last four with weight 0).
 Termination:  Every thing has been where it belongs.
-Truncation:   After max_steps steps (50).
+Truncation:   After max_steps commands (50), as in Text/World-v0.
 Arguments:    level (str, "easy"): "easy", one room and one thing; "medium", one room and 2 or 3 things; "hard", 1 or 2
               rooms and 6 or 7 things; "house", 3 or 4 rooms and 6 or 7 things.
               pool, observation, action, mask, shows, facts, window, max_steps: as in Text/World-v0.

@@ -9,7 +9,7 @@ Action:       A command; see Text/World-v0.
 Reward:       score: points gained, 1 for taking the treasure. Weight 0 unless asked for: win: 1 on winning; lose: 1 on
               taking the decoy; turn: 1 every turn; invalid: 1 for a command that is refused.
 Termination:  The treasure or the decoy is taken.
-Truncation:   After max_steps steps (100).
+Truncation:   After max_steps commands (100), as in Text/World-v0.
 Arguments:    level (int, 5): 1 to 30. pool, observation, action, mask, shows, facts, window, max_steps: as in
               Text/World-v0.
 Levels:       Rooms: level + 1 up to 10, then level - 5, then level - 11, so 2 to 11, 6 to 15 and 10 to 19. They form a
@@ -59,7 +59,7 @@ def treasure(seed: int, level: int = 5) -> Game:
     goal = int(maker.rng.choice([k for k, way in enumerate(ways) if len(way) == deepest]))
 
     locked = sorted(maker.rng.permutation(ways[goal])[: (level - 21) // 3].tolist()) if band == 2 else []
-    names = lock_names(maker, ["door"] * len(locked) + ["chest"] * (band == 2))
+    names = lock_names(maker, ["door"] * len(locked) + ["chest"] * int(band == 2))
     locks: list[tuple[str, int, str]] = []  # the locked door or container, the room behind it or -1, its key's name
     other_doors = iter(maker.draw(DOORS, len(plan)))
     for k, (here, way, there) in enumerate(plan, 1):

@@ -179,6 +179,7 @@ def addition(
         signals={"exact": 1.0, "match": 0.0, "length": 0.0, "wellformed": 0.0},
         max_steps=max_steps,
         tokenizer=character_tokenizer("+=" + DIGITS[:base]),
+        types_tokens=True,
         solution=solution,
     )
 

@@ -143,6 +143,7 @@ def copy(
         signals={"exact": 1.0, "match": 0.0},
         max_steps=max_steps,
         tokenizer=character_tokenizer("=" + "".join(words)) if short else word_tokenizer(["=", *words]),
+        types_tokens=True,
         solution=solution,
     )
 
