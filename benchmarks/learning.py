@@ -42,7 +42,10 @@ GAMES = {  # each family of rising difficulty
         for level in (1, 2, 3)
     },
     # from 1,024 tokens the recipe drops out before a fifth of the walkthroughs end
-    "cooking-4": ["Text/Cooking-v0", "--set", "preset=gata-4", "pool=2000", "max_steps=50", "window=2048"],
+    "cooking-4": [
+        *("Text/Cooking-v0", "--set", "preset=gata-4", "pool=2000", "max_steps=50", "window=2048"),
+        *("--warm.epochs", "20"),
+    ],
 }
 EVERY = TASKS | GAMES
 SUITES = {"results": (TASKS, ("ppo", "trpo", "reinforce")), "text-results": (GAMES, ("ppo",))}  # by page of docs

@@ -148,7 +148,7 @@ def one_room(*quests):
 
 
 def test_what_can_be_won_and_what_not():
-    assert solve(one_room(Quest(((("at", "P", "r_0"),),)))).commands == ("look",)
+    assert solve(one_room(Quest(((("at", "P", "r_0"),),)))).commands == ()  # it is so at the start
     assert solve(one_room(Quest(((("eaten", "f_0"),),)))).commands == ("take plum", "eat plum")
     assert solve(one_room(Quest(((("in", "f_0", "c_0"),), (("eaten", "f_0"),))))).score == 1
     lost = (("eaten", "f_0"),)

@@ -53,6 +53,8 @@ def after_each(level, state):
 
 def shortest(level, state):
     """Return the fewest commands that win from a state, by breadth-first search without any omission; None if none."""
+    if state["ending"].item() != PLAYING:
+        return 0 if state["ending"].item() == WON else None
     seen, now, length = set(), [state], 0
     while now:
         length, later = length + 1, []

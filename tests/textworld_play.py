@@ -96,7 +96,12 @@ def _make(kind: str, seed: int) -> Path:
 def compile_export(game: Game, folder: Path) -> Path:
     """Write one of our games to a TextWorld file in `folder`, compile it, and return the path for `play`."""
     story = folder / f"{game.name.replace('/', '-')}.z8"
-    _compile(textworld.generator.Game.load(str(export(game, story.with_suffix(".json")))), story, GameOptions())
+    return compile_game(textworld.generator.Game.load(str(export(game, story.with_suffix(".json")))), story)
+
+
+def compile_game(game: Any, story: Path) -> Path:
+    """Compile a game of TextWorld's, and return the path for `play`; its `.json` is beside it."""
+    _compile(game, story, GameOptions())
     return story
 
 

@@ -24,7 +24,7 @@ from llm_envs.text.reaching import Reach, is_constant
 LIMITS = {"rooms": (ROOM, 128), "fixed things": (FIXED, 64), "portable things": (PORTABLE, 64), "doors": (DOOR, 64),
           "meals": (("meal",), 1), "ingredients": (PART, 5), "slots": (SLOT, 8)}  # fmt: skip
 NUMBER = re.compile(r"0|[1-9][0-9]{0,3}")
-MOST_QUESTS, LARGEST_REWARD, LONGEST_TEXT, LONGEST_NAME = 64, 1000, 4000, 100
+MOST_QUESTS, LARGEST_REWARD, LONGEST_TEXT, LONGEST_NAME = 64, 1000, 16_000, 100
 
 
 def check(game: Game, source: str = "") -> None:
@@ -240,6 +240,11 @@ class _Check:
                     if fact not in self.given and is_constant(self.game, fact):
                         self.fail(f"{where}: {tell(fact)}", "does not hold at the start, and nothing can change it")
                 self.exclusive(event, where)
+            if any(map(self.given.issuperset, quest.fail)):
+                self.fail(where, "has failed at the start")
+        wanted = [quest for quest in self.game.quests if quest.win and not quest.optional]
+        if wanted and all(any(map(self.given.issuperset, quest.win)) for quest in wanted):
+            self.fail("quests", "all that have to be done are done at the start")
 
     def reach(self) -> None:
         free = Reach(self.game, locks=False)

@@ -9,6 +9,7 @@ import numpy as np
 from llm_envs.text.commands import Command, all_commands, ordinals, strides
 from llm_envs.text.conditions import Conditions, fact_text
 from llm_envs.text.game import Game
+from llm_envs.text.grammar import LONGEST, MOST_WORDS, UNNAMING, cut_off
 from llm_envs.text.layout import GO, NONE, VERBS, Size, level_kind, size_for
 from llm_envs.text.numbers import Numbers, number
 from llm_envs.text.pieces import Vocabulary, split
@@ -75,19 +76,25 @@ class Book:
 
     @cached_property
     def plain(self) -> dict[str, int]:
-        """The numbers of commands that need no parser, by text: their names are part of no other name in the game."""
-        things = self.game.things
-        ids = list(self.numbers.things)
-        names = [f" {name.lower()} " for one in ids for name in (things[one].name, *things[one].synonyms)]
+        """The numbers of commands that need no parser, by text: no other thing has all the words of their names."""
+        things = [self.game.things[one] for one in self.numbers.things]
+        known = [words_of(thing.name, *thing.synonyms) for thing in things]
         doubtful = {
-            k for k, one in enumerate(ids) if sum(f" {things[one].name.lower()} " in name for name in names) > 1
+            k
+            for k, thing in enumerate(things)
+            if any(words_of(thing.name) <= words for j, words in enumerate(known) if j != k)
         }
         plain = {}
         for text, k in zip(self.commands, self.order.tolist(), strict=True):
             verb, *named = self.meanings[k]
-            if verb == GO or doubtful.isdisjoint(named):
+            if verb == GO or (doubtful.isdisjoint(named) and len(text) <= LONGEST and text.count(" ") < MOST_WORDS):
                 plain[text] = k
         return plain
+
+
+def words_of(*names: str) -> set[str]:
+    """Return what the parser knows of the words of names."""
+    return {cut_off(word) for name in names for word in name.lower().split()} - set(UNNAMING)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,9 @@
 """What words name: the names of a game's things, and which of these the player can see."""
 
-from functools import lru_cache
 from typing import Any
 
 from llm_envs.text.compiling import Book
-from llm_envs.text.grammar import COOKING_GRAMMAR, PLAIN_GRAMMAR, SHORT_WAYS, WAYS
+from llm_envs.text.grammar import COOKING_GRAMMAR, LETTERS, PLAIN_GRAMMAR, SHORT_WAYS, UNNAMING, WAYS, cut_off
 from llm_envs.text.layout import (
     AJAR,
     CHOPPED,
@@ -26,23 +25,8 @@ from llm_envs.text.layout import (
 
 HANDS, FLOOR = -1, -2  # owners, beside the things on or in which a thing is
 WAY_0 = 1000  # a direction stands among things as WAY_0 + its place in WAYS
-UNNAMING = ("the", "of")  # words that name nothing by themselves
 HEATS = {"raw": 0, "grilled": GRILLED, "roasted": ROASTED, "fried": FRIED}  # words for food as it is now
 CUTS = {"uncut": UNCUT, "sliced": SLICED, "diced": DICED, "chopped": CHOPPED}
-LETTERS = 9  # by which the interpreter knows a word; what is neither letter nor space counts twice
-
-
-@lru_cache(maxsize=65_536)
-def cut_off(word: str) -> str:
-    """Return what the interpreter's dictionary keeps of a word."""
-    if len(word) <= LETTERS // 2:
-        return word
-    room = LETTERS
-    for k, letter in enumerate(word):
-        room -= 1 if "a" <= letter <= "z" else 2
-        if room < 0:
-            return word[:k]
-    return word
 
 
 class Lexicon:

@@ -5,12 +5,11 @@ nouns by some of their words, half commands ("unlock chest" with one key in the 
 docs/text-games.md lists what is answered in another way.
 """
 
-import re
 from typing import Any, NamedTuple
 
 from llm_envs.text import replies
 from llm_envs.text.compiling import Book
-from llm_envs.text.grammar import THEN, TOLD_AS
+from llm_envs.text.grammar import LONGEST, MOST_WORDS, THEN, TOLD_AS, WORD, cut_off
 from llm_envs.text.layout import (
     CHOP,
     CLOSING,
@@ -34,7 +33,7 @@ from llm_envs.text.layout import (
     UNLOCKING,
     VERBS,
 )
-from llm_envs.text.naming import HANDS, WAY_0, Lexicon, Scene, cut_off
+from llm_envs.text.naming import HANDS, WAY_0, Lexicon, Scene
 from llm_envs.text.sentences import (
     DONE,
     INCOMPLETE,
@@ -49,9 +48,7 @@ from llm_envs.text.sentences import (
     Reading,
 )
 
-LONGEST, MOST_WORDS = 120, 15  # letters and words of a line; the interpreter reads no more
 MOST_GAMES = 4096  # whose words are remembered
-WORD = re.compile(r'[.,"]|[^\s.,"]+')
 WAY_NUMBERS = {0: 0, 3: 1, 6: 2, 7: 3}  # place in grammar.WAYS -> place in game.DIRECTIONS
 DOING = {
     "look": LOOK, "inventory": INVENTORY, "prepare": PREPARE, "examine": EXAMINE, "take": TAKE, "remove": TAKE,
@@ -75,13 +72,18 @@ WRONG = {
 }  # fmt: skip
 
 
+# Preposition -> a verb that has it, or one like it.
+LINKING: dict[int | str, int] = {link: replies.VERB_WORDS.index(verb) for verb, link in replies.LINKS.items()}
+LINKING |= {"onto": LINKING["on"], "inside": LINKING["into"], "off": LINKING["from"]}
+
+
 class Parsed(NamedTuple):
     """What a command means, for `rules.take_turn`."""
 
     verb: int  # of layout.py, or VERBS + the number of the reply that is the whole answer
     x: int = NONE  # thing, or direction of GO
     y: int = NONE
-    z: int = NONE  # of a reply: a verb in replies.VERB_WORDS, or a thing; else what was taken for granted
+    z: int = NONE  # a verb in replies.VERB_WORDS, or a thing: of a reply, or of what was taken for granted
     aside: int = 0  # number of the reply that says what was taken for granted, 0 for none
 
 
@@ -185,13 +187,19 @@ def search(x: int, scene: Scene) -> Parsed:
 
 
 def taken_for_granted(parsed: Parsed, reading: Reading) -> Parsed:
-    """Add what was taken for granted: "(with the key)", or, of several things that were named, "(the lamp)"."""
+    """Add what was taken for granted: "(with the key)", or, of several things that were named, "(the lamp)", and on."""
     if reading.assumed < 0:
         return parsed
     said = reading.pattern[reading.assumed :]
     things = [one for one in said if isinstance(one, int) and 0 <= one < WAY_0]
     if not things:
         return parsed
+    if len(things) == 2:
+        x, y = things
+        if "in" in said:
+            return parsed._replace(x=x, y=y, aside=replies.SUPPOSED_IN)
+        link = next((LINKING[one] for one in said if one in LINKING), LINKING["with"])
+        return parsed._replace(x=x, y=y, z=link, aside=replies.SUPPOSED_BOTH)
     aside = {"with": replies.GRANTED, "in": replies.GRANTED_IN}.get(str(said[0]), replies.SUPPOSED)
     return parsed._replace(z=things[0], aside=aside)
 

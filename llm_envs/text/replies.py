@@ -22,9 +22,9 @@ own), so that they can be compared.
     CANT_DRINK, SHUT_IN, IT_IS_FIXED, NOT_WEARABLE, NOT_WORN, NOT_ENTERABLE, NOT_INSIDE, NOT_UPON, VIOLENCE, CUT_LITTLE,
     CUT_HOW, NO_USE, FUTILE, DOOR_HERE, NO_THING, NO_DIRECTION, NO_NOUN, CANT_SEE, NO_VERB, NO_SENSE, ONLY_VERB,
     ONLY_WAY, ONLY_X, ONLY_XY, ASK_X, ASK_Y, ASK_IN, WHICH, SCORE_SO_FAR, WHICH_OF_THREE, NOT_ANIMATE, NOT_MANY, PARDON,
-    GRANTED, SUPPOSED, GRANTED_IN, EMPTY_HANDS, GONE_UP, CHANGED, THE_END, YOU_LOST, SCORED, SCORED_IN_ALL,
-    SO_FAR_IN_ALL, GO_ON,
-) = range(126)
+    GRANTED, SUPPOSED, GRANTED_IN, SUPPOSED_BOTH, SUPPOSED_IN, EMPTY_HANDS, GONE_UP, CHANGED, THE_END, YOU_LOST, SCORED,
+    SCORED_IN_ALL, SO_FAR_IN_ALL, GO_ON,
+) = range(128)
 # fmt: on
 FIRST_REFUSAL, FIRST_PARSER = NO_WAY, CANT_SEE  # from these on
 REPLIES = GRANTED  # the numbers from here on are no replies by themselves
@@ -152,6 +152,8 @@ TEMPLATES = {
     GRANTED: "(with [the z])",
     SUPPOSED: "([the z])",
     GRANTED_IN: "(in [the z])",
+    SUPPOSED_BOTH: "([the x] [link] [the y])",
+    SUPPOSED_IN: "([the x] in [the y])",
     EMPTY_HANDS: "You are carrying nothing.",
     GONE_UP: "Your score has just gone up by [gain].",
     CHANGED: "Your score changed by [gain].",

@@ -42,7 +42,7 @@ ALL_QUESTS = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 @njit
 def begin_game(state, level):
-    """Set the state to the game's start."""
+    """Set the state to the game's start. What quests ask for may be so already: it scores, but no step gains it."""
     state.done_quests = np.uint64(0)
     state.to_test = ALL_QUESTS
     state.score, state.turns, state.gain = 0, 0, 0
@@ -60,6 +60,8 @@ def begin_game(state, level):
         state.first[k] = level.start_first[k]
     for k in range(state.lock.shape[0]):
         state.lock[k] = level.start_lock[k]
+    end_turn(state, level)
+    state.gain = 0
 
 
 @njit

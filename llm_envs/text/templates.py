@@ -1,13 +1,15 @@
 """Compiles descriptions: Inform's text substitutions, as TextWorld uses them, to the code that `telling` runs.
 
 A description is text with [if CONDITIONS] ... [else if CONDITIONS] ... [otherwise] ... [end if], which may be nested,
-and what is left open is closed at the end; [noun], the name of what is described; [a list of things in ID], or "on ID".
+and what is left open is closed at the end; [noun], the name of what is described; [a list of things in ID], or "on ID",
+and [is-are a list of things in ID].
 CONDITIONS are joined by "and":
 
     ID is open, ID is closed, ID is locked; open, closed, locked       of itself; what is locked is closed too
     there is something in ID, there is nothing in ID, ID contains nothing     "on" for supporters; "the ID" is the same
 
-A ' that is not between two letters or digits is printed as ". The code is a run of numbers:
+A ' that is not between two letters or digits is printed as ", but not in a bare 's at the start of a text or after
+a ]. The code is a run of numbers:
 
     END                                the text is told
     LITERAL offset count               tokens of level.tokens
@@ -31,14 +33,15 @@ END, LITERAL, CONTENTS, NOUN, TEST, JUMP = range(6)
 IS_OPEN, IS_SHUT, IS_LOCKED, HAS_SOME, HAS_NONE, HAS_ONE = range(6)  # kinds of conditions; of a lock, of a holder
 LOCK_WORDS = {"open": IS_OPEN, "closed": IS_SHUT, "locked": IS_LOCKED}
 ON, IN = ("s", "stove"), ("c", "oven", "toaster")  # what holds things on it, in it
+CHANGING_NAMES = ("f", "meal")  # types whose printed names tell how they are cooked and cut
 _CONDITION = re.compile(
     r"(?:the )?(?P<lock>\S+) is (?P<state>open|closed|locked)"
     r"|(?P<self>open|closed|locked)"
     r"|there is (?P<some>something|nothing) (?P<where>on|in) (?:the )?(?P<holder>\S+)"
     r"|(?:the )?(?P<empty>\S+) contains nothing"
 )
-_LIST = re.compile(r"a list of things (on|in) (?:the )?(\S+)")
-_QUOTE = re.compile(r"(?<![^\W_])'|'(?![^\W_])")
+_LIST = re.compile(r"(is-are )?a list of things (on|in) (?:the )?(\S+)")
+_QUOTE = re.compile(r"(?<![^\W_])(?!(?<![^\]])'s(?![^\s\[]))'|'(?![^\W_])")
 
 Condition = tuple[int, int]  # kind, and number of a lock or a holder
 Label = tuple[int, bool]  # a step, and whether white space comes before it
@@ -63,6 +66,7 @@ class Script:
 
     numbers: Numbers
     owner: str = ""  # id of what is described
+    name: str = ""  # its name
     steps: list[_Step] = field(default_factory=list)
     label: int = -1  # the last step that something jumps to
 
@@ -73,13 +77,25 @@ class Script:
         elif text:
             self.steps.append(_Step(LITERAL, text=text))
 
-    def noun(self, thing: str) -> None:
-        """Add a thing's name."""
-        self.steps.append(_Step(NOUN, number=self.numbers.things[thing]))
+    def noun(self, thing: str, name: str) -> None:
+        """Add a thing's name, which for food changes with what becomes of it."""
+        if kind_of(thing) in CHANGING_NAMES:
+            self.steps.append(_Step(NOUN, number=self.numbers.things[thing]))
+        else:
+            self.say(name)
 
     def contents(self, holder: str) -> None:
         """Add the list of what is in or on a holder."""
         self.steps.append(_Step(CONTENTS, number=self.numbers.holders[holder]))
+
+    def is_or_are(self, holder: str) -> None:
+        """Add "is " if there is one thing in or on a holder, else "are "."""
+        several = self.test((HAS_ONE, self.numbers.holders[holder]))
+        self.say("is ")
+        end = self.jump()
+        self.land(several)
+        self.say("are ")
+        self.land(end)
 
     def test(self, *conditions: Condition) -> _Step:
         """Go on if all conditions hold; give what this returns to `land` where to go on if not."""
@@ -115,9 +131,12 @@ class Script:
             elif words in ("otherwise", "else", "end if") or words.startswith(("else if ", "otherwise if ")):
                 self._turn(words, blocks)
             elif words == "noun" and self.owner in self.numbers.things:
-                self.noun(self.owner)
+                self.noun(self.owner, self.name)
             elif found := _LIST.fullmatch(words):
-                self.contents(self._holder(found[2], found[1], words))
+                holder = self._holder(found[3], found[2], words)
+                if found[1]:
+                    self.is_or_are(holder)
+                self.contents(holder)
             else:
                 raise self._error(words, "is not understood")
         self._literal(text[start:])

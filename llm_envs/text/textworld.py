@@ -100,8 +100,10 @@ def _quest(quest: Any, where: str) -> Quest:
 
 
 def _event(event: Any, where: str) -> tuple[Fact, ...]:
+    """Return an event's facts but those that a passage is free, which the interpreter does not test."""
     condition = _get(_take(event, dict, where), "condition", dict, where)
-    return tuple(_fact(fact, where) for fact in _get(condition, "preconditions", list, where))
+    facts = (_fact(fact, where) for fact in _get(condition, "preconditions", list, where))
+    return tuple(fact for fact in facts if fact[0] != "free" or len(fact) == 2)
 
 
 def _fact(fact: Any, where: str) -> Fact:

@@ -7,7 +7,7 @@ import numpy as np
 from llm_envs.text.game import Game, kind_of
 from llm_envs.text.numbers import Numbers
 from llm_envs.text.pieces import GLUE, HEADER, Vocabulary, split
-from llm_envs.text.templates import HAS_ONE, HAS_SOME, IN, IS_OPEN, LITERAL, ON, Script, assemble
+from llm_envs.text.templates import HAS_SOME, IN, IS_OPEN, LITERAL, ON, Script, assemble
 
 LONGEST_NAME = 64  # pieces
 
@@ -96,28 +96,30 @@ def _describe_room(game: Game, numbers: Numbers, room: str) -> Script:
 
 def _describe_thing(game: Game, numbers: Numbers, thing: str) -> Script:
     """Return what `examine` prints: the text, and what is on a supporter or in an open container."""
-    script, name = Script(numbers, thing), game.things[thing].name
-    if game.things[thing].text.strip():
-        script.template(game.things[thing].text)
-    else:
-        script.say(f"You see nothing special about {'' if kind_of(thing) == 'd' else 'the '}")
-        script.noun(thing)
+    name, text = game.things[thing].name, game.things[thing].text
+    script = Script(numbers, thing, name)
+    script.template(text)
+    ends = []
+    if kind_of(thing) in (*ON, *IN):
+        holder, lock = numbers.holders[thing], numbers.locks[thing]
+        opened = [(IS_OPEN, lock)] if kind_of(thing) in IN else []
+        bare = script.test(*opened, (HAS_SOME, holder))
+        script.say(f"\n\n{'On' if kind_of(thing) in ON else 'In'} the {name} ")
+        script.is_or_are(thing)
+        script.contents(thing)
         script.say(".")
-    if kind_of(thing) not in (*ON, *IN):
-        return script
-    holder, lock = numbers.holders[thing], numbers.locks[thing]
-    opened = [(IS_OPEN, lock)] if kind_of(thing) in IN else []
-    bare = script.test(*opened, (HAS_SOME, holder))
-    script.say(f"\n\n{'On' if kind_of(thing) in ON else 'In'} the {name} ")
-    several = script.test((HAS_ONE, holder))
-    script.say("is ")
-    end = script.jump()
-    script.land(several)
-    script.say("are ")
-    script.land(end)
-    script.contents(thing)
-    script.say(".")
-    script.land(bare)
+        ends.append(script.jump())
+        script.land(bare)
+        if opened and not text.strip():
+            shut = script.test(*opened)
+            script.say(f"The {name} is empty.")
+            ends.append(script.jump())
+            script.land(shut)
+    if not text.strip():
+        script.say(f"You see nothing special about {'' if kind_of(thing) == 'd' else 'the '}")
+        script.noun(thing, name)
+        script.say(".")
+    script.land(*ends)
     return script
 
 
