@@ -42,7 +42,7 @@ def make_env(
 ) -> TensorVecEnv:
     """Return the rows that are trained on, of a rank its share."""
     settings: dict[str, Any] = {"group_size": getattr(options.algorithm, "group_size", 1)}
-    settings["weights"] = parse_values(options.weights)
+    settings["weights"] = parse_values(*options.weights)
     rows = options.num_envs if group is None else group.share(options.num_envs)
     return TensorVecEnv(options.world, rows, device=device, seed=options.seed, **settings, **config)
 
@@ -67,7 +67,7 @@ def make_model(
 
 def imitate(model: Any, job: Job) -> None:
     """Warm-start the model until the metric on validation levels reaches `warm.stop_at`."""
-    settings = asdict(job.options.warm) | {"weights": parse_values(job.options.weights)}
+    settings = asdict(job.options.warm) | {"weights": parse_values(*job.options.weights)}
     stop_at, every = settings.pop("stop_at"), settings.pop("validate_every")
     with tqdm(desc="warm start", unit=" steps") as bar:
 
@@ -123,7 +123,7 @@ def resume(job: Job, env: TensorVecEnv, place: Path) -> tuple[OnPolicyAlgorithm,
 
 def prepare(options: Options) -> tuple[Job, TensorVecEnv]:
     """Join the other ranks, if there are any, and return what all goes on with."""
-    config = parse_values(options.set)
+    config = parse_values(*options.set)
     device = ("cuda" if torch.cuda.is_available() else "cpu") if options.device == "auto" else options.device
     if options.threads:
         torch.set_num_threads(options.threads)

@@ -51,6 +51,15 @@ def test_info_shows_card_spaces_weights_levels_and_options(run):
         assert expected in printed
 
 
+def test_a_repeated_set_adds_to_the_first(run):
+    """At level 2 without dead ends the coin lies one room away."""
+    code, printed, _ = run(
+        "play", "Text/Collector-v0", "--set", "level=2", "--set", "mode=1", "max_steps=9", typed="hint\n"
+    )
+    assert code == 0
+    assert "(1 more after it, the fewest)" in printed
+
+
 def test_playing_tokens_by_name_and_by_number(run):
     """The prompt is 1 + 1: "2" is the digit, not the action 2; there is no digit 12, so that is the action, digit 8."""
     code, printed, errors = run("play", "Tokens/Addition-v0", "--set", "levels=[(1, 1)]", typed="2\n12\n<end>\n8\nq\n")

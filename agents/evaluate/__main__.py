@@ -15,6 +15,7 @@ from rich.console import Console
 from agents import report
 from agents.evaluate import Evaluation, evaluate, measuring
 from agents.playing import load_policy
+from llm_envs.arguments import Pairs
 from llm_envs.checks import parse_values
 
 
@@ -26,9 +27,9 @@ class Options:
     """One of `llm-envs list`."""
     model: str = "runs/train/model.zip"
     """A saved Stable-Baselines3 model, or "random"."""
-    set: tuple[str, ...] = ()
+    set: Pairs = ()
     """The world's configuration, as name=value."""
-    weights: tuple[str, ...] = ()
+    weights: Pairs = ()
     """Reward weights by signal, as name=value."""
     split: str = "test"
     """"train", "validation", "test" or "all"."""
@@ -71,8 +72,8 @@ def main(args: Sequence[str] | None = None) -> Evaluation:
         reference=None if options.reference is None else load_policy(options.reference, options.device),
         oracle=options.oracle,
         success=options.success,
-        weights=parse_values(options.weights),
-        **parse_values(options.set),
+        weights=parse_values(*options.weights),
+        **parse_values(*options.set),
     )
     if options.json is not None:
         options.json.write_text(json.dumps(found.as_dict(), indent=1))
