@@ -279,7 +279,7 @@ def test_builder_passes_its_arguments_on(monkeypatch):
     monkeypatch.setattr(module, "games_world", lambda games, **settings: seen.update(games=games, **settings))
     story()
     assert [game.name for game in seen["games"]] == ["lighthouse"]
-    assert seen["own_levels"] is False
+    assert seen["own_levels"] is True
     common = set(inspect.signature(story).parameters) - {"stories"}
     assert common == {"observation", "action", "mask", "shows", "facts", "window", "max_steps"}
     assert seen.keys() == common | {"games", "own_levels"}
