@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from io import TextIOWrapper
 from typing import Annotated, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from llm_envs.adapters.gym import GymEnv, make_single
 from llm_envs.arguments import Pairs, refusing
 from llm_envs.checks import check_seed, parse_values
 from llm_envs.levels import SHARES, percentile
-from llm_envs.play import Terminal, is_text_game
+from llm_envs.play import LEAVING, Terminal, is_text_game
 from llm_envs.registration import build, find, ids, make_batch
 from llm_envs.spaces import action_space, observation_space
 from llm_envs.testing import check_world
@@ -80,8 +81,8 @@ def play(world_id: Id, settings: Settings = (), seed: int = 0, split: str | None
     """Play a world in the terminal: a text game with hints, undo and a map; any other episode after episode.
 
     An action is its number or its name; floats for a continuous one; what you like where the world reads text. Where a
-    name is a number too (the digits of Addition), the name is meant. q, or the end of the input, quits. In a text game,
-    type help. --split is train, validation, test or all.
+    name is a number too (the digits of Addition), the name is meant. q, quit or the end of the input leaves. In a text
+    game, type help. --split is train, validation, test or all.
     """
     with refusing(PROGRAM):
         check_seed(seed)
@@ -119,7 +120,7 @@ def play_episode(env: GymEnv, words: tuple[str, ...], seed: int | None) -> bool:
     print(f"\n{env.batch.render(0)}")
     while True:
         try:
-            if (typed := input("action> ").strip()) == "q":
+            if (typed := input("action> ").strip()) in LEAVING:
                 return False
             _, reward, terminated, truncated, told = env.step(understand(typed, env.batch.world, words))
         except (EOFError, KeyboardInterrupt):
@@ -198,5 +199,8 @@ def check(world_id: Id, settings: Settings = (), steps: int = 2000) -> None:
 
 def main() -> None:
     """Entry point of `llm-envs`."""
+    for stream in (sys.stdin, sys.stdout):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # any bytes may be typed, and no letter is too odd to be printed
     commands: dict[str, Callable] = {"list": list_worlds, "info": info, "play": play, "bench": bench, "check": check}
     tyro.extras.subcommand_cli_from_dict(commands, prog=PROGRAM, description="Worlds for language-model agents.")

@@ -1,6 +1,7 @@
 """The command line: what it prints, what it refuses, and with which exit code."""
 
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -91,6 +92,26 @@ def test_playing_with_floats(run):
     assert "could not convert string to float: 'left'" in printed
     assert "they must be from -1.0 to 1.0" in printed
     assert (printed.count("reward "), printed.count("(truncated)")) == (2, 1)
+
+
+@pytest.mark.parametrize("word", ["q", "quit"])
+@pytest.mark.parametrize("world_id", ["Tokens/Addition-v0", "Text/Coin-v0", "Text/Story-v0"])
+def test_two_words_leave(run, word, world_id):
+    code, printed, _ = run("play", world_id, typed=f"{word}\nlook\n")
+    assert (code, printed.endswith("Bye.\n")) == (0, True)
+    assert printed.count("action> ") + printed.count("\n> ") == 1
+
+
+def test_what_the_output_cannot_say_is_replaced(tmp_path):
+    """In a terminal that knows only ASCII; what is typed may be any bytes."""
+    story = "start: hall\nrooms: {hall: {text: Un café., contents: [apple]}}\nthings: {apple: food}\n"
+    (tmp_path / "a.yaml").write_text(story + "quests: [{win: apple in hands}]\n", "utf-8")
+    surroundings = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    command = [sys.executable, "-c", "from llm_envs.cli import main; main()", "play", "Text/Story-v0", "--set"]
+    command.append(f"stories=[{str(tmp_path / 'a.yaml')!r}]")
+    done = subprocess.run(command, capture_output=True, env=surroundings, input=b"\xe9\xff")
+    assert done.returncode == 0, done.stderr
+    assert b"Un caf?" in done.stdout
 
 
 def test_a_wrong_action_is_asked_for_again(run):
