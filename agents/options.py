@@ -14,6 +14,7 @@ from agents import schedules
 from agents.exploration import Sampling
 from agents.reference import KL
 from agents.replay import Replay
+from llm_envs.arguments import Pairs
 from llm_envs.world import check_range
 
 DEFAULT_WORLD = "Tokens/Addition-v0"
@@ -223,8 +224,8 @@ class Options(Generic[Algorithm, Network]):
     algo: Literal["ppo", "a2c", "trpo", "reinforce", "rloo", "grpo"] = "ppo"  # the options below are of the one chosen
     backbone: Literal["transformer", "gru", "huggingface"] = "transformer"  # also of worlds without text
     config: Path | None = None  # YAML with options, over the world's preset; see agents/settings.py
-    set: tuple[str, ...] = ()  # the world's configuration, as name=value
-    weights: tuple[str, ...] = ()  # reward weights by signal, as name=value
+    set: Pairs = ()  # the world's configuration, as name=value
+    weights: Pairs = ()  # reward weights by signal, as name=value
     metric: str = ""  # the signal that is reported and that ends training; the world's first if not given
     steps: int = 1_000_000  # environment steps (tokens) in all
     num_envs: int = 256  # rows; of reinforce, rloo and grpo the episodes of an update

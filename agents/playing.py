@@ -94,7 +94,14 @@ def as_policy(model: Any) -> Any:
 
 
 def load_policy(path: Path | str, device: str) -> Any:
-    """Return the policy of a saved SB3 model, whichever algorithm saved it; ValueError if the file holds none."""
+    """Return the policy of a saved SB3 model, whichever algorithm saved it.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file holds no model.
+    """
+    if not any(Path(f"{path}{ending}").exists() for ending in ("", ".zip")):  # SB3 adds it
+        raise FileNotFoundError(f"there is no saved model {path}")
     data, weights, _ = load_from_zip_file(path, device=device)
     if data is None:
         raise ValueError(f"{path} holds no model of Stable-Baselines3")
@@ -136,8 +143,15 @@ class Played:
     transcripts: list[str]  # final observations of the first levels
 
 
-def sweep_batch(world_id: str, split: str, rows: int, max_levels: int, device: str, config: dict[str, Any]) -> BatchEnv:
-    """Return a batch of at most `rows` rows whose levels are the split's, or its first `max_levels`."""
+def held_out(world: World, split: str) -> str:
+    """Return the split, or "all" where the user brought the levels: of those none are held out."""
+    return "all" if world.own_levels else split
+
+
+def sweep_batch(
+    world_id: str, split: str | None, rows: int, max_levels: int, device: str, config: dict[str, Any]
+) -> BatchEnv:
+    """Return a batch of at most `rows` rows whose levels are the split's, or its first `max_levels`; see `select`."""
     check_range("levels_at_once", rows, 1, 2**31 - 1)
     check_range("max_levels", max_levels, 0, 2**31 - 1)
     settings = {name: config[name] for name in SETTINGS if name in config}

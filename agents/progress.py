@@ -12,6 +12,8 @@ from agents import checkpoints, logs
 from agents.collectives import Group
 from agents.evaluate import evaluate
 from agents.options import Options
+from agents.playing import held_out
+from llm_envs.world import World
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,11 @@ class Job:
     metric: str
     group: Group | None  # of a data parallel run
     console: Console  # silent but on rank 0
+    world: World  # as it was built
+
+    def split(self, name: str) -> str:
+        """Return the split that is played where `name` is meant; see `held_out`."""
+        return held_out(self.world, name)
 
     @property
     def leads(self) -> bool:
@@ -40,7 +47,7 @@ def validate(model: Any, job: Job, levels: int) -> float:
     found = evaluate(
         model,
         job.options.world,
-        "validation",
+        job.split("validation"),
         max_levels=levels,
         transcripts=0,
         oracle=False,

@@ -55,8 +55,10 @@ def show_one(console: Console, title: str, evaluation: "Evaluation") -> None:
     print_samples(console, evaluation)
 
 
-def draw_curve(path: Path, history: dict[str, Any], metric: str) -> None:
-    """Draw the rollouts' and the validation split's metric against environment steps, as a PNG."""
+def draw_curve(
+    path: Path, history: dict[str, Any], metric: str, splits: tuple[str, str] = ("validation", "test")
+) -> None:
+    """Draw the metric of the rollouts and of what stands for these splits against environment steps, as a PNG."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -64,10 +66,10 @@ def draw_curve(path: Path, history: dict[str, Any], metric: str) -> None:
 
     figure, axes = plt.subplots(figsize=(7, 4), constrained_layout=True)
     axes.plot(history["steps"], history["rollout"], lw=1, alpha=0.6, label="rollouts, sampled actions")
-    axes.plot(history["validation_steps"], history["validation"], "o-", ms=3, label="validation levels, best actions")
+    axes.plot(history["validation_steps"], history["validation"], "o-", ms=3, label=f"{splits[0]} levels, best actions")
     for key, style in (("before", ":"), ("after", "--")):
         if key in history:
-            label = f"test levels, {key} RL: {history[key]:.3f}"
+            label = f"{splits[1]} levels, {key} RL: {history[key]:.3f}"
             axes.axhline(history[key], ls=style, color="grey", label=label)
     axes.set(xlabel="environment steps (tokens)", ylabel=metric, title=history.get("world", ""))
     axes.grid(alpha=0.3)

@@ -45,7 +45,7 @@ def as_settings(options: Options) -> dict[str, Any]:
     algorithm, policy, network = (found.pop(name) for name in ("algorithm", "policy", "network"))
     for name in ("config", "out", "resume"):
         del found[name]
-    found["set"], found["weights"] = parse_values(options.set), parse_values(options.weights)
+    found["set"], found["weights"] = parse_values(*options.set), parse_values(*options.weights)
     found |= {**policy, "algorithms": {options.algo: algorithm}, "backbones": {options.backbone: network}}
     return yaml.safe_load(yaml.safe_dump(found))
 
@@ -135,8 +135,8 @@ def parse(args: Sequence[str], description: str = "") -> Options:
     form = form[ALGORITHM_OPTIONS[algo], network_options(backbone)]
     options: Options = tyro.cli(form, args=[world, *told, *given], description=description)
     for name, known in pairs.items():
-        every = {**known, **parse_values(getattr(options, name))}
-        options = replace(options, **{name: tuple(f"{key}={value}" for key, value in every.items())})  # type: ignore[arg-type]
+        every = {**known, **parse_values(*getattr(options, name))}
+        options = replace(options, **{name: (tuple(f"{key}={value}" for key, value in every.items()),)})  # type: ignore[arg-type]
     if resuming:
         _refuse_changes(was, as_settings(options), saved)
     return options

@@ -34,6 +34,7 @@ from rich.table import Table
 from agents import report, settings
 from agents.options import Options as TrainOptions
 from agents.train import train
+from llm_envs.arguments import Pairs
 
 try:
     import optuna
@@ -48,7 +49,7 @@ KINDS = ("uniform", "log", "int")
 class Options:
     """A sweep."""
 
-    search: tuple[str, ...] = ()  # what to search over, as name=range
+    search: Pairs = ()  # what to search over, as name=range
     space: Path | None = None  # a YAML file of the same
     sampler: Literal["tpe", "random", "grid"] = "tpe"
     trials: int = 20  # in all, with those of earlier commands; a grid runs each of its points once
@@ -120,7 +121,7 @@ def search_space(told: Options) -> dict[str, Range]:
     space = yaml.safe_load(told.space.read_text()) if told.space else {}
     if not isinstance(space, dict):
         raise ValueError(f"{told.space} holds {type(space).__name__}; it must map options to ranges")
-    for pair in told.search:
+    for pair in itertools.chain(*told.search):
         name, equals, text = pair.partition("=")
         if not equals:
             raise ValueError(f"{pair!r} is not of the form name=range")

@@ -33,7 +33,9 @@ from agents.progress import Job, Watch, validate
 from agents.settings import parse
 from agents.settings import save as save_options
 from agents.warmstart import warm_start
+from llm_envs import levels
 from llm_envs.adapters.sb3 import TensorVecEnv
+from llm_envs.arguments import refusing
 from llm_envs.checks import parse_values
 
 
@@ -42,7 +44,7 @@ def make_env(
 ) -> TensorVecEnv:
     """Return the rows that are trained on, of a rank its share."""
     settings: dict[str, Any] = {"group_size": getattr(options.algorithm, "group_size", 1)}
-    settings["weights"] = parse_values(options.weights)
+    settings["weights"] = parse_values(*options.weights)
     rows = options.num_envs if group is None else group.share(options.num_envs)
     return TensorVecEnv(options.world, rows, device=device, seed=options.seed, **settings, **config)
 
@@ -67,7 +69,7 @@ def make_model(
 
 def imitate(model: Any, job: Job) -> None:
     """Warm-start the model until the metric on validation levels reaches `warm.stop_at`."""
-    settings = asdict(job.options.warm) | {"weights": parse_values(job.options.weights)}
+    settings = asdict(job.options.warm) | {"weights": parse_values(*job.options.weights)}
     stop_at, every = settings.pop("stop_at"), settings.pop("validate_every")
     with tqdm(desc="warm start", unit=" steps") as bar:
 
@@ -82,10 +84,9 @@ def imitate(model: Any, job: Job) -> None:
         warm_start(model, job.options.world, seed=job.options.seed, stop=stop, **settings, **job.config)
 
 
-def begin(job: Job, env: TensorVecEnv) -> tuple[OnPolicyAlgorithm, dict[str, Any]]:
-    """Return a fresh model, imitating already if so wanted, and the history of the run, both saved."""
-    options = job.options
-    model = make_model(options, env, job.device, job.group)  # before anything is written: it refuses what does not fit
+def begin(job: Job, model: Any) -> dict[str, Any]:
+    """Let a fresh model imitate, if so wanted; return the history of the run, saved with the model."""
+    options, env = job.options, model.env
     history: dict[str, Any] = {"world": options.world}
     history |= {name: [] for name in ("steps", "rollout", "validation_steps", "validation")}
     history["validated"] = 0  # rollouts, at the newest validation
@@ -97,17 +98,18 @@ def begin(job: Job, env: TensorVecEnv) -> tuple[OnPolicyAlgorithm, dict[str, Any
         job.console.print(
             f"{options.algo.upper()} on {options.world} on {job.device}{ranks}: {size:,} parameters, "
             f"{env.batch.num_levels:,} training levels"
+            + (", your own: none is held out, validation and test are on the same" if job.world.own_levels else "")
         )
         if options.warm.epochs:
             imitate(model, job)
-        before = evaluate(model, options.world, "test", device=job.device, **job.config)
+        before = evaluate(model, options.world, job.split("test"), device=job.device, **job.config)
         history |= {"before": before.signals[job.metric], "before_all": before.as_dict()}
     if job.group is not None:
         parallel.attach(model, job.group)  # where the other ranks wait for rank 0 and take over what it learned
     history = job.agree(history)
     env.reset_tensor(options.seed + (job.group.rank * env.num_envs if job.group else 0))
     checkpoints.save(options.out, model, history, group=job.group)
-    return model, history
+    return history
 
 
 def resume(job: Job, env: TensorVecEnv, place: Path) -> tuple[OnPolicyAlgorithm, dict[str, Any]]:
@@ -123,7 +125,9 @@ def resume(job: Job, env: TensorVecEnv, place: Path) -> tuple[OnPolicyAlgorithm,
 
 def prepare(options: Options) -> tuple[Job, TensorVecEnv]:
     """Join the other ranks, if there are any, and return what all goes on with."""
-    config = parse_values(options.set)
+    config = parse_values(*options.set)
+    if "split" in config:
+        raise ValueError("--set takes no split; a run itself chooses between train, validation and test")
     device = ("cuda" if torch.cuda.is_available() else "cpu") if options.device == "auto" else options.device
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -131,10 +135,27 @@ def prepare(options: Options) -> tuple[Job, TensorVecEnv]:
     if group is not None and group.device.type == "cuda":
         device = str(group.device)
     env = make_env(options, config, device, group)
-    metric = options.metric or next(iter(env.batch.world.signals))
-    if metric not in env.batch.world.signals:
-        raise ValueError(f"there is no signal {metric!r}; the signals are {', '.join(env.batch.world.signals)}")
-    return Job(options, config, device, metric, group, Console(quiet=bool(group and group.rank))), env
+    world = env.batch.world
+    metric = options.metric or next(iter(world.signals))
+    if metric not in world.signals:
+        raise ValueError(f"there is no signal {metric!r}; the signals are {', '.join(world.signals)}")
+    job = Job(options, config, device, metric, group, Console(quiet=bool(group and group.rank)), world)
+    for name in ("validation", "test"):
+        levels.select(world, job.split(name))  # refuses a pool that has none of it
+    return job, env
+
+
+def set_up(options: Options) -> tuple[Job, Any, dict[str, Any] | None]:
+    """Return a job and its model with its history, of a checkpoint; a fresh one has none, and has written nothing.
+
+    Raises:
+        OSError, TypeError, ValueError: of the options, what does not exist or does not fit together.
+    """
+    job, env = prepare(options)
+    found = job.agree(checkpoints.checkpoints(options.out))
+    if options.resume and found:
+        return job, *resume(job, env, found[-1])
+    return job, make_model(options, env, job.device, job.group), None
 
 
 def train(options: Options, on_validation: Callable[[int, float], None] = lambda steps, value: None) -> dict[str, Any]:
@@ -143,10 +164,18 @@ def train(options: Options, on_validation: Callable[[int, float], None] = lambda
     `on_validation` is called with the environment steps and the metric after each look at the validation split, the
     last at the end, on every rank alike; what it raises ends the run.
     """
-    started = time.monotonic()
-    job, env = prepare(options)
-    found = job.agree(checkpoints.checkpoints(options.out))
-    model, history = resume(job, env, found[-1]) if options.resume and found else begin(job, env)
+    return run(*set_up(options), on_validation)
+
+
+def run(
+    job: Job,
+    model: Any,
+    history: dict[str, Any] | None,
+    on_validation: Callable[[int, float], None] = lambda steps, value: None,
+) -> dict[str, Any]:
+    """Do what `train` does with what is set up."""
+    started, options = time.monotonic(), job.options
+    history = begin(job, model) if history is None else history
     if job.leads:
         model.set_logger(logs.make_logger(options.out, model.num_timesteps))
     remaining = options.steps - model.num_timesteps
@@ -162,7 +191,7 @@ def train(options: Options, on_validation: Callable[[int, float], None] = lambda
 def finish(job: Job, model: Any, history: dict[str, Any], started: float) -> dict[str, Any]:
     """Evaluate on the test split, write the model, the results and the curve, and show them."""
     options, metric = job.options, job.metric
-    after = evaluate(model, options.world, "test", device=job.device, **job.config)
+    after = evaluate(model, options.world, job.split("test"), device=job.device, **job.config)
     history |= {"after": after.signals[metric]}
     model.save(options.out / "model.zip")
     results = {
@@ -176,8 +205,8 @@ def finish(job: Job, model: Any, history: dict[str, Any], started: float) -> dic
         "seconds": round(time.monotonic() - started, 1),
     }
     (options.out / "results.json").write_text(json.dumps(results, indent=1))
-    report.draw_curve(options.out / "curve.png", history, metric)
-    report.show(job.console, f"{options.world}, test levels", Evaluation(**history["before_all"]), after)
+    report.draw_curve(options.out / "curve.png", history, metric, (job.split("validation"), job.split("test")))
+    report.show(job.console, f"{options.world}, {job.split('test')} levels", Evaluation(**history["before_all"]), after)
     job.console.print(
         f"{metric} {history['before']:.3f} -> {history['after']:.3f} in {results['seconds']:.0f} s; "
         f"curve, model and events in {options.out}"
@@ -186,13 +215,10 @@ def finish(job: Job, model: Any, history: dict[str, Any], started: float) -> dic
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Entry point of `python -m agents.train`; exit code 2 for options that contradict each other."""
-    try:
-        told = parse(sys.argv[1:] if args is None else args, __doc__)
-    except ValueError as error:
-        print(f"agents.train: {error}", file=sys.stderr)
-        sys.exit(2)
-    train(told)
+    """Entry point of `python -m agents.train`; exit code 2 for what no run can be set up with."""
+    with refusing("agents.train"):
+        job, model, history = set_up(parse(sys.argv[1:] if args is None else args, __doc__))
+    run(job, model, history)
 
 
 if __name__ == "__main__":

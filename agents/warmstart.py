@@ -21,7 +21,7 @@ from agents.sequences import find_runs, gather, on_device
 def demonstrations(
     world_id: str, episodes: int, learner: Any = None, **config: Any
 ) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor]:
-    """Play the solutions of `episodes` levels of the train split, as far as the time limit lets.
+    """Play the solutions of `episodes` levels of the train split (of all, if your own), as far as the time limit lets.
 
     Returns:
         Observations (T, N, ...), actions (T, N, ...), rewards (T, N) and which steps belong to an episode, (T, N) bool.
@@ -30,7 +30,7 @@ def demonstrations(
         ValueError: the world has no solution of its own, or is not what the policy `learner` reads and acts in.
     """
     # One thread: a second one of OpenMP would be left spinning beside torch, if that has one.
-    batch = sweep_batch(world_id, "train", episodes, 0, "cpu", {"threads": 1, **config})
+    batch = sweep_batch(world_id, None, episodes, 0, "cpu", {"threads": 1, **config})
     count = batch.num_envs
     if batch.world.solution is None:
         raise ValueError(f"{world_id} has no solutions to imitate; start without a warm start")

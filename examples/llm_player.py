@@ -158,12 +158,17 @@ def make_prompt(opening: str, turns: list[tuple[str, str]], budget: int) -> str:
     return "\n".join([RULES, "", opening, *omitted, *reversed(kept), "", QUESTION])
 
 
-def make_env(game: str, steps: int, split: str) -> gym.Env:
-    """Return the environment of an id, or of a game file in TextWorld's JSON format; episodes go through its games."""
+def make_env(game: str, steps: int, split: str | None = None) -> gym.Env:
+    """Return the environment of an id, of TextWorld's JSON file or a story in YAML; episodes go through its games."""
     options: dict[str, Any] = {"observation": "text", "action": "text", "max_steps": steps, "order": "sweep"}
     if game.endswith((".json", ".json.gz")):
         return gym.make("Text/World-v0", games=[game], **options)
-    return gym.make(game, split=split, **options)
+    if game.endswith((".yaml", ".yml")):
+        return gym.make("Text/Story-v0", stories=[game], **options)
+    env = gym.make(game, split=split, **options)
+    if split is None and not env.unwrapped.batch.world.own_levels:  # type: ignore[attr-defined]
+        return gym.make(game, split="test", **options)
+    return env
 
 
 def play(env: gym.Env, agent: Agent, info: dict[str, Any], budget: int = 2000) -> dict[str, Any]:
@@ -221,7 +226,7 @@ def main(
     key_variable: str = "",
     steps: int = 100,
     budget: int = 2000,
-    split: str = "test",
+    split: str | None = None,
     timeout: float = 60.0,
     retries: int = 3,
     max_tokens: int = 1000,
@@ -231,7 +236,7 @@ def main(
     """Play text games by a language model, and print and write its scores.
 
     Args:
-        games: ids of text games, or game files of TextWorld (.json, .json.gz).
+        games: ids of text games, game files of TextWorld (.json, .json.gz), or stories (.yaml; docs/stories.md).
         episodes: so many games of each, one after the other from its pool.
         agent: "model" asks the endpoint; "random" and "oracle" are baselines.
         url: the endpoint.
@@ -239,7 +244,7 @@ def main(
         key_variable: the environment variable that holds the endpoint's key, such as OPENAI_API_KEY; "" sends none.
         steps: commands in an episode.
         budget: tokens of the transcript that are shown.
-        split: the part of each pool that is played.
+        split: the part of each pool that is played; if not given test, or all of stories and games of your own.
         timeout: seconds to wait for an answer.
         retries: how often a request that failed is sent again.
         max_tokens: of an answer.

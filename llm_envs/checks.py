@@ -2,7 +2,8 @@
 
 import ast
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import chain
 from numbers import Real
 from typing import Any
 
@@ -51,10 +52,10 @@ def describe(world_id: str, config: Mapping[str, Any]) -> str:
     return f"{world_id} {json.dumps(plain, sort_keys=True)}"
 
 
-def parse_values(pairs: tuple[str, ...]) -> dict[str, Any]:
-    """Return {"digits": 2} for ("digits=2",); values are Python literals or else strings."""
+def parse_values(*groups: Iterable[str]) -> dict[str, Any]:
+    """Return {"digits": 2} for ("digits=2",); values are Python literals or else strings, later ones win."""
     found = {}
-    for pair in pairs:
+    for pair in chain(*groups):
         name, equals, text = pair.partition("=")
         if not equals or not name.isidentifier():
             raise ValueError(f"{pair!r} is not of the form name=value")

@@ -3,8 +3,9 @@
 import inspect
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
+from io import TextIOWrapper
 from typing import Annotated, Any
 
 import numpy as np
@@ -14,9 +15,10 @@ from rich.console import Console
 from rich.table import Table
 
 from llm_envs.adapters.gym import GymEnv, make_single
+from llm_envs.arguments import Pairs, refusing
 from llm_envs.checks import check_seed, parse_values
 from llm_envs.levels import SHARES, percentile
-from llm_envs.play import Terminal, is_text_game
+from llm_envs.play import LEAVING, Terminal, is_text_game
 from llm_envs.registration import build, find, ids, make_batch
 from llm_envs.spaces import action_space, observation_space
 from llm_envs.testing import check_world
@@ -25,17 +27,8 @@ from llm_envs.world import World
 
 Id = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="ID", help="One of `llm-envs list`.")]
 SET = tyro.conf.arg(name="set", metavar="NAME=VALUE ...", help="The world's configuration, such as digits=2.")
-Pairs = Annotated[tuple[str, ...], SET]
-
-
-@contextmanager
-def refusing() -> Iterator[None]:
-    """Turn what builders and batches say of bad input into one line on stderr and exit code 2."""
-    try:
-        yield
-    except (OSError, TypeError, ValueError) as error:
-        print(f"llm-envs: {error}", file=sys.stderr)
-        sys.exit(2)
+Settings = Annotated[Pairs, SET]
+PROGRAM = "llm-envs"
 
 
 def console() -> Console:
@@ -65,10 +58,10 @@ def list_worlds() -> None:
     console().print(table)
 
 
-def info(world_id: Id, settings: Pairs = ()) -> None:
+def info(world_id: Id, settings: Settings = ()) -> None:
     """Show a world's card, spaces, signals, levels and options."""
-    with refusing():
-        world = build(world_id, parse_values(settings))
+    with refusing(PROGRAM):
+        world = build(world_id, parse_values(*settings))
     space, places = observation_space(world), percentile(world.levels)
     options = inspect.signature(find(world_id)).parameters
     fields = [f"{name}: {box}" for name, box in space.spaces.items()] if hasattr(space, "spaces") else [str(space)]
@@ -84,16 +77,16 @@ def info(world_id: Id, settings: Pairs = ()) -> None:
     console().print(table)
 
 
-def play(world_id: Id, settings: Pairs = (), seed: int = 0, split: str | None = None) -> None:
+def play(world_id: Id, settings: Settings = (), seed: int = 0, split: str | None = None) -> None:
     """Play a world in the terminal: a text game with hints, undo and a map; any other episode after episode.
 
     An action is its number or its name; floats for a continuous one; what you like where the world reads text. Where a
-    name is a number too (the digits of Addition), the name is meant. q, or the end of the input, quits. In a text game,
-    type help. --split is train, validation, test or all.
+    name is a number too (the digits of Addition), the name is meant. q, quit or the end of the input leaves. In a text
+    game, type help. --split is train, validation, test or all.
     """
-    with refusing():
+    with refusing(PROGRAM):
         check_seed(seed)
-        options = parse_values(settings) | ({} if split is None else {"split": split})
+        options = parse_values(*settings) | ({} if split is None else {"split": split})
         typed = is_text_game(world_id) and not {"observation", "action"} & options.keys()
         game = Terminal(world_id, seed, **options) if typed else playable(world_id, options)
     if isinstance(game, Terminal):
@@ -127,7 +120,7 @@ def play_episode(env: GymEnv, words: tuple[str, ...], seed: int | None) -> bool:
     print(f"\n{env.batch.render(0)}")
     while True:
         try:
-            if (typed := input("action> ").strip()) == "q":
+            if (typed := input("action> ").strip()) in LEAVING:
                 return False
             _, reward, terminated, truncated, told = env.step(understand(typed, env.batch.world, words))
         except (EOFError, KeyboardInterrupt):
@@ -155,10 +148,10 @@ def understand(typed: str, world: World, words: tuple[str, ...]) -> Any:
     return choices.index(typed) % world.actions
 
 
-def bench(world_id: Id, settings: Pairs = (), num_envs: int = 4096, seconds: float = 2.0) -> None:
+def bench(world_id: Id, settings: Settings = (), num_envs: int = 4096, seconds: float = 2.0) -> None:
     """Time random play, observations and new episodes included: one environment, then a batch of --num-envs rows."""
-    with refusing():
-        options, threads = parse_values(settings), numba_config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    with refusing(PROGRAM):
+        options, threads = parse_values(*settings), numba_config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
         single = make_single(world_id, **options)
         batches = {n: make_batch(world_id, num_envs, threads=n, **options) for n in sorted({1, threads})}
     single.reset(seed=0)
@@ -192,10 +185,10 @@ def rate(step: Callable[[int], None], seconds: float) -> float:
     return done / (now - start)
 
 
-def check(world_id: Id, settings: Pairs = (), steps: int = 2000) -> None:
+def check(world_id: Id, settings: Settings = (), steps: int = 2000) -> None:
     """Check by random walks of up to --steps that a world keeps the contract; exit code 1 where it does not."""
-    with refusing():
-        build(world_id, options := parse_values(settings))
+    with refusing(PROGRAM):
+        build(world_id, options := parse_values(*settings))
     try:
         check_world(world_id, steps, **options)
     except AssertionError as error:
@@ -206,5 +199,8 @@ def check(world_id: Id, settings: Pairs = (), steps: int = 2000) -> None:
 
 def main() -> None:
     """Entry point of `llm-envs`."""
+    for stream in (sys.stdin, sys.stdout):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # any bytes may be typed, and no letter is too odd to be printed
     commands: dict[str, Callable] = {"list": list_worlds, "info": info, "play": play, "bench": bench, "check": check}
-    tyro.extras.subcommand_cli_from_dict(commands, prog="llm-envs", description="Worlds for language-model agents.")
+    tyro.extras.subcommand_cli_from_dict(commands, prog=PROGRAM, description="Worlds for language-model agents.")

@@ -8,7 +8,6 @@ import re
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
-from io import TextIOWrapper
 from textwrap import wrap
 from typing import Any
 
@@ -16,6 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from llm_envs.registration import find, make_batch
+from llm_envs.text.compiling import Book
 from llm_envs.text.drawing import Exit, draw_map
 from llm_envs.text.game import DIRECTIONS
 from llm_envs.text.layout import NONE, OPEN
@@ -30,8 +30,9 @@ OWN = {  # command -> what `help` says
     "commands": "all that can be done now",
     "score": "points and turns",
     "restart": "begin the same game again",
-    "quit": "leave; so does the end of the input",
+    "quit": "leave; so do q and the end of the input",
 }
+LEAVING = ("q", "quit")
 HINT_LIMIT = 300_000  # states that the solver may look at
 WIDEST = 100
 FEW = 10  # commands left, from which on they are told
@@ -91,8 +92,6 @@ class Terminal:
         """Play until `quit` or the end of the input."""
         with suppress(ImportError):
             import readline  # noqa: F401  (gives input() its line history)
-        if isinstance(sys.stdin, TextIOWrapper):
-            sys.stdin.reconfigure(errors="replace")  # any bytes may be typed
         self.say("Type help for the commands of this terminal.")
         self.tell()
         with suppress(EOFError, KeyboardInterrupt):
@@ -113,9 +112,9 @@ class Terminal:
         word, *rest = line.lower().split() or [""]
         if word == "undo" and len(rest) == 1 and rest[0].isdecimal():
             self.undo(int(rest[0][:9]))
+        elif word in LEAVING and not rest:
+            return False
         elif word in OWN and not rest:
-            if word == "quit":
-                return False
             getattr(self, word)()
         elif self.is_over:
             self.say("The game is over. Type undo, restart or quit.")
@@ -137,12 +136,11 @@ class Terminal:
     # ------------------------------------------------------------------ the terminal's own commands
 
     def help(self) -> None:
-        """List the commands of the terminal."""
+        """List the commands of the terminal, and the game's verbs."""
         for name, meaning in OWN.items():
             self.say(f"{name:10} {meaning}")
-        self.say(
-            "All else goes to the game: look, inventory, go north (or n), take, drop, put, insert, open, examine ..."
-        )
+        verbs = sorted({command.split()[0] for command in self.book().commands})
+        self.say(f"All else goes to the game, whose verbs are: {', '.join(verbs)}. For go north say n.")
 
     def hint(self) -> None:
         """Tell the next command of a winning play."""
@@ -159,10 +157,10 @@ class Terminal:
 
     def undo(self, count: int = 1) -> None:
         """Take back commands."""
-        count = min(count, len(self.past))
-        if not count:
-            self.say("There is nothing to undo.")
+        if not self.past or not count:
+            self.say("undo takes a number from 1 on." if self.past else "There is nothing to undo.")
             return
+        count = min(count, len(self.past))
         self.now = self.past[-count]
         del self.past[-count:]
         self.batch.load_buffers(self.now.saved)
@@ -214,6 +212,12 @@ class Terminal:
         assert self.batch.world.info is not None
         return self.batch.world.info(self.batch, 0)
 
+    def book(self) -> Book:
+        """Return the names of the game that is played."""
+        states, levels = self.batch.records
+        pool = self.batch.world.solution.pool  # type: ignore[union-attr]
+        return pool.books[int(levels[int(states[0]["level"])]["key"])]
+
     def way_to_win(self) -> tuple[list[str], bool] | None:
         """Return commands that win from here, and whether they are the fewest; None where none are found."""
         from llm_envs.text.solve import solve_level
@@ -225,22 +229,22 @@ class Terminal:
             found = solve_level(levels[index : index + 1], pool.size, states.copy(), limit=HINT_LIMIT)
         if not found or not found[0]:
             return None
-        names = pool.books[int(levels[index]["key"])].numbers.commands
+        names = self.book().numbers.commands
         return [names[number] for number in found[0]], bool(found[1])
 
     def drawn(self) -> str:
         """Return the map of the rooms seen so far."""
         states, levels = self.batch.records
         level, lock = levels[int(states[0]["level"])], states[0]["lock"]
-        game_of = self.batch.world.solution.pool.books[int(level["key"])]  # type: ignore[union-attr]
-        ids = list(game_of.numbers.rooms)
+        book = self.book()
+        ids = list(book.numbers.rooms)
         exits = [
             Exit(room, way, int(to), bool(door != NONE and lock[level["fixed"] + door] != OPEN))
             for room in self.now.rooms
             for way, to, door in zip(DIRECTIONS, level["exits"][room], level["exit_doors"][room], strict=True)
             if to != NONE
         ]
-        names = {room: game_of.game.things[ids[room]].name.title() or ids[room] for room in self.now.rooms}
+        names = {room: book.game.things[ids[room]].name.title() or ids[room] for room in self.now.rooms}
         return draw_map(names, exits, int(states[0]["room"]))
 
     # ------------------------------------------------------------------ how it is said

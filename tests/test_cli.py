@@ -1,6 +1,7 @@
 """The command line: what it prints, what it refuses, and with which exit code."""
 
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,15 @@ def test_info_shows_card_spaces_weights_levels_and_options(run):
         assert expected in printed
 
 
+def test_a_repeated_set_adds_to_the_first(run):
+    """At level 2 without dead ends the coin lies one room away."""
+    code, printed, _ = run(
+        "play", "Text/Collector-v0", "--set", "level=2", "--set", "mode=1", "max_steps=9", typed="hint\n"
+    )
+    assert code == 0
+    assert "(1 more after it, the fewest)" in printed
+
+
 def test_playing_tokens_by_name_and_by_number(run):
     """The prompt is 1 + 1: "2" is the digit, not the action 2; there is no digit 12, so that is the action, digit 8."""
     code, printed, errors = run("play", "Tokens/Addition-v0", "--set", "levels=[(1, 1)]", typed="2\n12\n<end>\n8\nq\n")
@@ -82,6 +92,26 @@ def test_playing_with_floats(run):
     assert "could not convert string to float: 'left'" in printed
     assert "they must be from -1.0 to 1.0" in printed
     assert (printed.count("reward "), printed.count("(truncated)")) == (2, 1)
+
+
+@pytest.mark.parametrize("word", ["q", "quit"])
+@pytest.mark.parametrize("world_id", ["Tokens/Addition-v0", "Text/Coin-v0", "Text/Story-v0"])
+def test_two_words_leave(run, word, world_id):
+    code, printed, _ = run("play", world_id, typed=f"{word}\nlook\n")
+    assert (code, printed.endswith("Bye.\n")) == (0, True)
+    assert printed.count("action> ") + printed.count("\n> ") == 1
+
+
+def test_what_the_output_cannot_say_is_replaced(tmp_path):
+    """In a terminal that knows only ASCII; what is typed may be any bytes."""
+    story = "start: hall\nrooms: {hall: {text: Un café., contents: [apple]}}\nthings: {apple: food}\n"
+    (tmp_path / "a.yaml").write_text(story + "quests: [{win: apple in hands}]\n", "utf-8")
+    surroundings = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    command = [sys.executable, "-c", "from llm_envs.cli import main; main()", "play", "Text/Story-v0", "--set"]
+    command.append(f"stories=[{str(tmp_path / 'a.yaml')!r}]")
+    done = subprocess.run(command, capture_output=True, env=surroundings, input=b"\xe9\xff")
+    assert done.returncode == 0, done.stderr
+    assert b"Un caf?" in done.stdout
 
 
 def test_a_wrong_action_is_asked_for_again(run):

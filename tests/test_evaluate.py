@@ -294,6 +294,24 @@ def test_a_file_without_a_model_is_refused(tmp_path):
         load_policy(tmp_path / "empty.zip", "cpu")
 
 
+@pytest.mark.parametrize(
+    ("args", "reason"),
+    [
+        (["No/Such-v0", "--model", "random"], "there is no world 'No/Such-v0'"),
+        (["Tokens/Copy-v0", "--model", "nope.zip"], "there is no saved model nope.zip\n"),
+        (["Tokens/Copy-v0", "--model", "random", "--set", "colour=red"], "has no option 'colour'"),
+        (["Tokens/Copy-v0", "--model", "random", "--set", "length=0"], "length is 0; it must be"),
+        (["Tokens/Copy-v0", "--model", "random", "--seeds", "-1"], "seed is -1"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_one_line_and_code_2(args, reason, capsys):
+    with pytest.raises(SystemExit) as refused:
+        main(args)
+    errors = capsys.readouterr().err
+    assert (refused.value.code, errors.count("\n"), reason in errors) == (2, 1, True)
+    assert errors.startswith("agents.evaluate: ")
+
+
 def test_the_command_line_is_loaded_once():
     """Python warns where a module that is run has been imported before, as `agents` imports `agents.evaluate`."""
     strict = [sys.executable, "-W", "error::RuntimeWarning", "-m", "agents.evaluate", "--help"]

@@ -82,7 +82,8 @@ ALLOWED = {
     "testing": {"contract", "registration", "walks"},
     "vocabulary": set(),
     "play": {"adapters", "checks", "registration", "text", "world"},
-    "cli": {"adapters", "checks", "levels", "play", "registration", "spaces", "testing", "walks", "world"},
+    "arguments": set(),
+    "cli": {"adapters", "arguments", "checks", "levels", "play", "registration", "spaces", "testing", "walks", "world"},
     "__init__": {"registration"},
 }
 FAMILIES = ("tokens", "text", "navigation")

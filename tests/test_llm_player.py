@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from llm_envs import levels
+from llm_envs.text.story import BUILT_IN
+
 PATH = Path(__file__).parents[1] / "examples" / "llm_player.py"
 STORY = "Text/Story-v0"
 WINNING = ["take brass key", "go north", "unlock chest with brass key", "open chest", "take lens from chest",
@@ -157,6 +160,15 @@ def test_baselines(player, tmp_path, capsys):
     assert (found["oracle"]["percent"], found["random"]["percent"] < 100) == (100.0, True)
     episodes = found["oracle"]["games"]["Text/Treasure-v0"]["episodes"]
     assert episodes[0]["opening"] != episodes[1]["opening"]  # the sweep goes on to the next game
+
+
+def test_all_of_ones_own_games_are_played_and_else_the_test_split(player, tmp_path):
+    (tmp_path / "own.yaml").write_text(BUILT_IN)
+    for game in (STORY, str(tmp_path / "own.yaml")):
+        player.main((game,), 1, "oracle", out=(out := tmp_path / "found.json"))
+        assert json.loads(out.read_text())["percent"] == 100.0
+    batch = player.make_env("Text/KeyQuest-v0", 20).unwrapped.batch
+    assert batch.num_levels == len(levels.select(batch.world, "test"))
 
 
 def test_the_highest_score_counts(player):

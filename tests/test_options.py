@@ -9,6 +9,7 @@ from agents import ALGORITHMS, settings
 from agents.settings import parse
 from agents.train import make_env, make_model
 from llm_envs import ids
+from llm_envs.checks import parse_values
 
 SMALL_WORLDS = {  # configurations that are made in a moment
     "Nav/FourRooms-v0": {"pool": 64},
@@ -48,9 +49,14 @@ def test_command_line_over_file_over_preset(tmp_path):
         ["Tokens/Addition-v0", "--config", str(file), "--steps", "9", "--set", "mixed=True", "--n-epochs", "6"]
     )
     assert (found.steps, found.num_envs, found.algorithm.n_epochs, found.algorithm.clip_range) == (9, 24, 6, "0.3")
-    assert found.set == ("digits=2", "mixed=True")
+    assert found.set == (("digits=2", "mixed=True"),)
     assert found.algorithm.n_steps == 20  # the preset's
     assert found.network.positions == "learned"
+
+
+def test_a_repeated_flag_adds_to_the_first():
+    found = parse(["Text/Collector-v0", "--set", "level=2", "pool=9", "--set", "mode=1", "level=3"])
+    assert parse_values(*found.set) == {"level": 3, "pool": 9, "mode": 1}
 
 
 def test_the_first_job_is_as_it_was():

@@ -84,6 +84,22 @@ def test_what_was_done_can_be_undone(play):
     assert told[7] == "There is nothing to undo."
 
 
+def test_nothing_is_undone_by_nought(play):
+    told = replies(play(STORY, "undo 0", "go north", "undo 0", "undo 1"))
+    assert told[0] == "There is nothing to undo."
+    assert told[2] == "undo takes a number from 1 on."
+    assert told[3].startswith("Taken back: one step.")
+
+
+def test_help_lists_the_verbs_of_the_game(play):
+    cook = replies(play("Text/Cooking-v0", "help", options=("--set", "preset=ftwp-hardest", "pool=2")))[0]
+    verbs = cook.partition("verbs are: ")[2].partition(".")[0].split(", ")
+    assert {"chop", "cook", "dice", "slice", "prepare", "eat", "go", "take", "drop", "open", "look"} <= set(verbs)
+    told = replies(play(STORY, "help"))[0]
+    assert "unlock" in told
+    assert "cook" not in told
+
+
 def test_restarting_can_be_undone_too(play):
     told = replies(play(STORY, *WINNING, "restart", "history", "undo", "history"))[6:]
     assert told[0].startswith("The lamp is dark.")

@@ -85,6 +85,15 @@ def test_path_and_text_give_the_same_game(tmp_path):
     assert from_file.things == from_text.things
 
 
+def test_what_the_page_says_of_quotes_in_braces():
+    told = re.search(r'`(cup: {text: ".*"})`', PAGE)[1]
+    held = change("hands: [old key]", "hands: [old key, cup]")
+    game = load_story(change("things:", f"things:\n  {told}", held))
+    assert "A cup, chipped." in [thing.text for thing in game.things.values()]
+    with pytest.raises(ValueError, match=r"unknown entry 'chipped\.'"):
+        load_story(change("things:", "things:\n  " + told.replace('"', "")))
+
+
 def test_exits_lead_back_whichever_side_says_so():
     one = "start: a1\nrooms: {a1: {exits: {north: {to: b1, door: gate}}}, b1: }\n"
     both = "start: a1\nrooms: {a1: {exits: {north: b1}}, b1: {exits: {south: {to: a1, door: gate}}}}\n"
@@ -279,7 +288,7 @@ def test_builder_passes_its_arguments_on(monkeypatch):
     monkeypatch.setattr(module, "games_world", lambda games, **settings: seen.update(games=games, **settings))
     story()
     assert [game.name for game in seen["games"]] == ["lighthouse"]
-    assert seen["own_levels"] is False
+    assert seen["own_levels"] is True
     common = set(inspect.signature(story).parameters) - {"stories"}
     assert common == {"observation", "action", "mask", "shows", "facts", "window", "max_steps"}
     assert seen.keys() == common | {"games", "own_levels"}

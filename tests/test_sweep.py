@@ -9,6 +9,7 @@ import time
 import optuna
 import pytest
 import torch
+import tyro
 
 from agents import sweep
 from agents.sweep import Options, Range, parse_range
@@ -30,7 +31,7 @@ TINY += ["--device", "cpu", "--checkpoint-every", "0", "--stop-at", "2.0"]
 
 
 def told(out, *search, **options):
-    return Options(search=search, out=out, **options)
+    return Options(search=(search,), out=out, **options)
 
 
 @pytest.mark.parametrize(
@@ -62,14 +63,19 @@ def test_malformed_ranges_are_refused(text):
     ("options", "message"),
     [
         ({}, "nothing to search"),
-        ({"search": ("gamma",)}, "name=range"),
-        ({"search": ("gamma=uniform:0:1",), "sampler": "grid"}, "a grid needs"),
-        ({"search": ("learning_rate=line:{1,2}",)}, "no schedule"),
+        ({"search": (("gamma",),)}, "name=range"),
+        ({"search": (("gamma=uniform:0:1",),), "sampler": "grid"}, "a grid needs"),
+        ({"search": (("learning_rate=line:{1,2}",),)}, "no schedule"),
     ],
 )
 def test_sweeps_that_make_no_sense_are_refused(tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
         sweep.sweep(Options(out=tmp_path, **options), TINY)
+
+
+def test_repeated_flags_add_up():
+    given = ["--search", "gamma=0.9,1", "--search", "n_epochs=1,2", "seed=0,1"]
+    assert list(sweep.search_space(tyro.cli(Options, args=given))) == ["gamma", "n_epochs", "seed"]
 
 
 def test_an_option_that_the_algorithm_does_not_have_ends_the_sweep_before_it_begins(tmp_path, capsys):

@@ -15,10 +15,22 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from training import PPO_QUICK
 
 from agents import checkpoints, logs
+from agents.evaluate.__main__ import main as evaluation_main
 from agents.ppo import PPO
 from agents.settings import parse
 from agents.train import main, train
 from llm_envs.adapters.sb3 import TensorVecEnv
+
+STORY = """
+start: hall
+rooms:
+  hall: {contents: [apple, shelf]}
+things:
+  apple: food
+  shelf: supporter
+quests:
+  - {win: apple on shelf}
+"""
 
 
 def told(*more):
@@ -111,6 +123,8 @@ def test_a_fresh_run_removes_only_what_a_run_wrote(tmp_path):
     [
         (["--set", "digits"], ValueError, "name=value"),
         (["--set", "colour=red"], TypeError, "no option 'colour'"),
+        (["--set", "split=all"], ValueError, "--set takes no split"),
+        (["--set", "pool=1"], ValueError, "split='(train|validation|test)' holds none"),
         (["--metric", "beauty"], ValueError, "no signal 'beauty'"),
         (["--weights", "beauty=1"], ValueError, "no signal 'beauty'"),
         (["--weights", "match=much"], ValueError, "the weight of 'match' is 'much'; it must be a finite number"),
@@ -124,16 +138,45 @@ def test_bad_options_are_refused_before_anything_is_written(tmp_path, more, erro
     assert not out.exists()
 
 
-def test_an_unknown_world_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="there is no world"):
-        train(parse(["No/Such-v0", "--out", str(tmp_path / "run")]))
+@pytest.mark.parametrize(
+    ("args", "reason"),
+    [
+        (["No/Such-v0"], "there is no world 'No/Such-v0'; the ids are"),
+        (["Tokens/Addition-v0", "--set", "digits=0"], "digits is 0; it must be from 1"),
+        (["Text/Story-v0", "--set", "stories=['no.yaml']"], "no.yaml: cannot be read"),
+        (["Tokens/Addition-v0", "--kl.target", "3"], "kl"),
+    ],
+)
+def test_what_no_run_can_be_set_up_with_is_one_line_and_code_2(tmp_path, capsys, args, reason):
+    with pytest.raises(SystemExit) as refused:
+        main([*args, "--out", str(tmp_path / "run")])
+    errors = capsys.readouterr().err
+    assert (refused.value.code, errors.count("\n"), reason in errors) == (2, 1, True)
+    assert errors.startswith("agents.train: ")
 
 
-def test_the_command(tmp_path, capsys):
+def test_what_goes_wrong_in_training_is_not_taken_for_bad_input(tmp_path, monkeypatch):
+    monkeypatch.setattr("agents.train.begin", lambda *_: int("a bug"))
+    with pytest.raises(ValueError, match="a bug"):
+        main(["Tokens/Addition-v0", *PPO_QUICK, "--out", str(tmp_path)])
+
+
+def test_of_stories_of_ones_own_nothing_is_held_out(tmp_path, capsys):
+    """One level is trained on, validated on and evaluated; before, each split but one of it was empty."""
+    out, world = str(tmp_path / "run"), ["Text/Story-v0", "--set", f"stories=[{STORY!r}]", "--set", "max_steps=4"]
+    main([*world, *PPO_QUICK[2:], "--steps", "128", "--out", out])
+    told = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert (told["before"]["episodes"], told["after"]["episodes"]) == (1, 1)
+    assert told["validation"] == told["after"]["signals"][told["metric"]]
+    printed = capsys.readouterr().out
+    assert "1 training levels, your own: none is held out" in " ".join(printed.split())
+    assert "Text/Story-v0, all levels" in printed
+    found = evaluation_main([*world, "--model", f"{out}/model.zip"])
+    assert found.signals == told["after"]["signals"]
+
+
+def test_the_command(tmp_path):
     args = [sys.executable, "-m", "agents.train", "Tokens/Addition-v0", *PPO_QUICK, "--steps", "256"]
     done = subprocess.run([*args, "--out", str(tmp_path)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "before RL" in done.stdout
-    with pytest.raises(SystemExit) as refused:
-        main(["--kl.target", "3"])
-    assert (refused.value.code, capsys.readouterr().err.count("\n")) == (2, 1)

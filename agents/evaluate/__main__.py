@@ -14,8 +14,10 @@ from rich.console import Console
 
 from agents import report
 from agents.evaluate import Evaluation, evaluate, measuring
-from agents.playing import load_policy
+from agents.playing import SETTINGS, held_out, load_policy
+from llm_envs.arguments import Pairs, refusing
 from llm_envs.checks import parse_values
+from llm_envs.registration import build
 
 
 @dataclass(frozen=True)
@@ -26,12 +28,12 @@ class Options:
     """One of `llm-envs list`."""
     model: str = "runs/train/model.zip"
     """A saved Stable-Baselines3 model, or "random"."""
-    set: tuple[str, ...] = ()
+    set: Pairs = ()
     """The world's configuration, as name=value."""
-    weights: tuple[str, ...] = ()
+    weights: Pairs = ()
     """Reward weights by signal, as name=value."""
-    split: str = "test"
-    """"train", "validation", "test" or "all"."""
+    split: str | None = None
+    """"train", "validation", "test" or "all"; if not given, test, or all where the levels are your own."""
     sampled: bool = False
     """Sample actions; without it the most likely ones are taken."""
     seeds: tuple[int, ...] = (0,)
@@ -54,29 +56,33 @@ class Options:
 
 
 def main(args: Sequence[str] | None = None) -> Evaluation:
-    """Entry point of `python -m agents.evaluate`."""
+    """Entry point of `python -m agents.evaluate`; exit code 2 for what cannot be evaluated."""
     options = tyro.cli(
         Options, args=args, prog="python -m agents.evaluate", description=f"{__doc__}\n{measuring.__doc__}"
     )
-    found = evaluate(
-        "random" if options.model == "random" else load_policy(options.model, options.device),
-        options.world,
-        options.split,
-        not options.sampled,
-        max_levels=options.max_levels,
-        transcripts=options.transcripts,
-        device=options.device,
-        seeds=options.seeds,
-        folds=options.folds,
-        reference=None if options.reference is None else load_policy(options.reference, options.device),
-        oracle=options.oracle,
-        success=options.success,
-        weights=parse_values(options.weights),
-        **parse_values(options.set),
-    )
+    with refusing("agents.evaluate"):
+        config = parse_values(*options.set)
+        world = build(options.world, {name: value for name, value in config.items() if name not in SETTINGS})
+        split = options.split or held_out(world, "test")
+        found = evaluate(
+            "random" if options.model == "random" else load_policy(options.model, options.device),
+            options.world,
+            split,
+            not options.sampled,
+            max_levels=options.max_levels,
+            transcripts=options.transcripts,
+            device=options.device,
+            seeds=options.seeds,
+            folds=options.folds,
+            reference=None if options.reference is None else load_policy(options.reference, options.device),
+            oracle=options.oracle,
+            success=options.success,
+            weights=parse_values(*options.weights),
+            **config,
+        )
     if options.json is not None:
         options.json.write_text(json.dumps(found.as_dict(), indent=1))
-    report.show_one(Console(), f"{options.world}, {options.split} levels", found)
+    report.show_one(Console(), f"{options.world}, {split} levels", found)
     return found
 
 

@@ -9,7 +9,8 @@ Action:       A command; see Text/World-v0.
 Reward:       score: points gained, 1 for each errand. Weight 0 unless asked for: win: 1 on winning; lose: 0 here; turn:
               1 every turn; invalid: 1 for a command that is refused.
 Termination:  All errands are done.
-Truncation:   After max_steps commands (100), as in Text/World-v0; a large house with many errands needs more.
+Truncation:   After max_steps commands (100), as in Text/World-v0. With rooms=20, objects=32, quests=16 the walkthrough
+              takes 66 on average, and 91 at most in 400 games.
 Arguments:    rooms (int, 6): how many, 1 to 20; objects (int, 8): things to carry, 1 to 32; quests (int, 3): errands, 1
               to 16 and at most objects. pool, observation, action, mask, shows, facts, window, max_steps: as in
               Text/World-v0.
@@ -75,7 +76,8 @@ def house(seed: int, rooms: int = 6, objects: int = 8, quests: int = 3) -> Game:
         places[maker.put("o", name, place)] = place
     maker.start(ids[0])
 
-    walk, errands = Walk(maker.things, maker.facts), []
+    walk, told = Walk(maker.things, maker.facts), []
+    errands: list[tuple[str, ...]] = []  # verb, thing, and where to put it
     movable, closable = maker.draw(tuple(places), objects), maker.draw(tuple(states), len(states))
     for _ in range(quests):
         kind = maker.pick(("put", "put", "take", "turn"))
@@ -83,19 +85,39 @@ def house(seed: int, rooms: int = 6, objects: int = 8, quests: int = 3) -> Game:
             thing = closable.pop()
             new = OTHER[states[thing]]
             maker.quest((new, thing))
-            (walk.open if new == "open" else walk.close)(thing)
-            errands.append(f"{'open' if new == 'open' else 'close'} the {walk.names[thing]}")
+            errands.append(("open" if new == "open" else "close", thing))
+            told.append(f"{errands[-1][0]} the {walk.names[thing]}")
         elif kind == "put":
             thing = movable.pop()
             goal = maker.pick([place for place in furniture if place != places[thing]])
             maker.quest(maker.where(thing, goal))
-            walk.put(thing, goal)
+            errands.append(("put", thing, goal))
             word = "into" if goal in states else "on"
-            errands.append(f"put the {walk.names[thing]} {word} the {walk.names[goal]}")
+            told.append(f"put the {walk.names[thing]} {word} the {walk.names[goal]}")
         else:
             thing = movable.pop()
             maker.quest(("in", thing, "I"))
-            walk.take(thing)
-            errands.append(f"take the {walk.names[thing]}")
+            errands.append(("take", thing))
+            told.append(f"take the {walk.names[thing]}")
+    carry_out(walk, errands)
     settings = {"rooms": rooms, "objects": objects, "quests": quests}
-    return maker.game(f"There is work in this house: {'; '.join(errands)}.", walk.commands, settings)
+    return maker.game(f"There is work in this house: {'; '.join(told)}.", walk.commands, settings)
+
+
+def carry_out(walk: Walk, errands: list[tuple[str, ...]]) -> None:
+    """Always do what is nearest: take, open or close something, or put where it belongs what is in the hands."""
+
+    def distance(errand: tuple[str, ...]) -> int:
+        _, thing, *goal = errand
+        place = walk.places.get(thing, thing)
+        place = goal[0] if place == "I" else place
+        return len(walk.route(walk.rooms.get(place, place)))
+
+    left = list(errands)
+    while left:
+        verb, thing, *goal = errand = min(left, key=distance)
+        if verb == "put" and walk.places[thing] != "I":
+            walk.take(thing)
+        else:
+            getattr(walk, verb)(thing, *goal)
+            left.remove(errand)

@@ -35,7 +35,7 @@ import numpy as np
 
 from llm_envs.text.family import text_game
 from llm_envs.text.game import Game
-from llm_envs.text.making import Maker, Walk, floor_plan
+from llm_envs.text.making import Maker, Walk, floor_plan, with_article
 from llm_envs.text.places import OBJECTS, ROOMS, furnish, lock_names
 from llm_envs.world import check_range
 
@@ -84,7 +84,8 @@ def key_quest(seed: int, locks: int = 2, rooms: int = 6) -> Game:
     maker.start(ids[0])
     walk = Walk(maker.things, maker.facts)
     walk.take(prize)
-    objective = f"A {wanted} is locked away in this house, and each lock has its key. Find the {wanted} and take it."
+    objective = f"{with_article(wanted).capitalize()} is locked away in this house, and each lock has its key. "
+    objective += f"Find the {wanted} and take it."
     return maker.game(objective, walk.commands, {"locks": locks, "rooms": rooms})
 
 

@@ -216,10 +216,10 @@ class Walk:
 
     def go(self, room: str) -> None:
         """Go to a room on a way of the fewest rooms."""
-        for _, _, door in self._route(room):
+        for _, _, door in self.route(room):
             if ("locked", door) in self.facts:
                 self.take(self.keys[door])
-        for way, there, door in self._route(room):
+        for way, there, door in self.route(room):
             if door:
                 self._open(door)
             self.rooms["P"] = there
@@ -286,7 +286,7 @@ class Walk:
             self.facts ^= {(old, thing), (new, thing)}
             self.commands.append(words.format(self.names[thing]))
 
-    def _route(self, room: str) -> list[tuple[str, str, str]]:
+    def route(self, room: str) -> list[tuple[str, str, str]]:
         """Return the ways from here to a room, by breadth-first search."""
         routes: dict[str, list[tuple[str, str, str]]] = {self.rooms["P"]: []}
         queue = [self.rooms["P"]]

@@ -10,7 +10,8 @@ Action:       As in Text/World-v0. Commands: go, take, drop, insert, open, close
 Reward:       score: 1 for taking the coin, 1 for putting it into the box. win: 1 when the game is won. lose, turn,
               invalid: as in Text/World-v0. All but score weigh 0 unless asked for.
 Termination:  The coin is in the box.
-Truncation:   After max_steps commands (50). Reading, fetching and delivering take 2 distance + 3.
+Truncation:   After max_steps commands (50). Reading, fetching and delivering take 2 distance + 3: a
+              distance above 23 needs more.
 Arguments:    rooms (int, 10): 2 to 40; distance (int, 3): rooms from the box to the coin on the shortest way, 1 to
               rooms - 1. pool, observation, action, mask, shows, facts, window, max_steps: as in Text/World-v0.
 Levels:       A chain of `distance` steps that never turns back, further rooms on free cells beside any room, and a

@@ -36,7 +36,7 @@ import numpy as np
 
 from llm_envs.text.family import text_game
 from llm_envs.text.game import Game
-from llm_envs.text.making import Maker
+from llm_envs.text.making import Maker, with_article
 from llm_envs.text.sorting import in_order
 from llm_envs.world import check_range
 
@@ -56,7 +56,7 @@ def pecking_order(seed: int, things: int = 4) -> Game:
     table = maker.fix("s", "table", room)
     birds = {}
     for i in maker.rng.permutation(things):
-        birds[order[i]] = maker.put("o", order[i], room, f"A {order[i]}, carved from wood.")
+        birds[order[i]] = maker.put("o", order[i], room, f"{with_article(order[i]).capitalize()}, carved from wood.")
     colors = [COLORS[i] for i in maker.rng.permutation(len(COLORS))]
     notes = [f"{color} note" for color in colors[: things - 1]]
     for note, i in zip(notes, maker.rng.permutation(things - 1), strict=True):

@@ -41,7 +41,7 @@ import numpy as np
 
 from llm_envs.text.family import text_game
 from llm_envs.text.game import Game
-from llm_envs.text.making import Maker, Walk, floor_plan
+from llm_envs.text.making import Maker, Walk, floor_plan, with_article
 from llm_envs.text.places import DOORS, OBJECTS, ROOMS, furnish, lock_names
 from llm_envs.world import check_range
 
@@ -92,7 +92,7 @@ def treasure(seed: int, level: int = 5) -> Game:
     maker.start(rooms[0])
     walk = Walk(maker.things, maker.facts)
     walk.take(prize)
-    objective = f"Somewhere in this house is a {wanted}. Find it and take it, but do not take the {decoy}."
+    objective = f"Somewhere in this house is {with_article(wanted)}. Find it and take it, but do not take the {decoy}."
     return maker.game(objective, walk.commands, {"level": level})
 
 
