@@ -216,8 +216,10 @@ def test_answers_any_text():
             reply = parsed.verb - VERBS
             assert 0 <= parsed.verb < VERBS + replies.REPLIES, text
             if reply < 0:
-                assert parsed.x == NONE or parsed.x < things, text
-                assert all(thing == NONE or thing < things for thing in parsed[2:4]), text
+                both = parsed.aside == replies.SUPPOSED_BOTH
+                named = parsed[1:3] if both else parsed[1:4]
+                assert all(thing == NONE or thing < things for thing in named), text
+                assert not both or replies.VERB_WORDS[parsed.z] in replies.LINKS, text
                 assert parsed.aside == 0 or parsed.aside > replies.REPLIES - 1, text
             else:
                 template = replies.TEMPLATES[reply]
