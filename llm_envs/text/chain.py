@@ -64,7 +64,7 @@ def chain(seed: int, length: int = 4, branches: int = 2, failure: bool = True) -
     while len(kinds) < length:
         kinds.insert(0, maker.pick(BEFORE[kinds[0]]))
     rooms = [maker.room(name) for name in maker.draw(tuple(ROOMS), kinds.count("go") + 3)]
-    plan = [(rooms[near], way, rooms[far]) for near, way, far in floor_plan(maker.rng, len(rooms))]
+    plan = [(rooms[near], way, rooms[far]) for near, way, far in floor_plan(maker, len(rooms))]
     supporters = [furnish(maker, room, "s") for room in rooms]
     objects, foods = maker.draw(OBJECTS, branches + 1), maker.draw(FOODS, branches + 1)
     goals = link_goals(maker, kinds, plan, supporters, objects[0])

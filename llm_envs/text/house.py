@@ -57,8 +57,8 @@ def house(seed: int, rooms: int = 6, objects: int = 8, quests: int = 3) -> Game:
     maker = Maker("house", "base", np.random.default_rng(seed))
     ids = [maker.room(name) for name in maker.draw(tuple(ROOMS), rooms)]
     states = {}  # of what can be opened or closed
-    door_names = iter(maker.draw(DOORS, len(DOORS)))
-    for here, way, there in floor_plan(maker.rng, rooms, extra=0.2):
+    door_names = iter(maker.draw(DOORS))
+    for here, way, there in floor_plan(maker, rooms, extra=0.2):
         name = next(door_names, "") if maker.rng.random() < 0.5 else ""
         state = maker.pick(tuple(OTHER))
         door = maker.connect(ids[here], way, ids[there], name, state)
@@ -78,7 +78,7 @@ def house(seed: int, rooms: int = 6, objects: int = 8, quests: int = 3) -> Game:
 
     walk, told = Walk(maker.things, maker.facts), []
     errands: list[tuple[str, ...]] = []  # verb, thing, and where to put it
-    movable, closable = maker.draw(tuple(places), objects), maker.draw(tuple(states), len(states))
+    movable, closable = maker.draw(tuple(places), objects), maker.draw(tuple(states))
     for _ in range(quests):
         kind = maker.pick(("put", "put", "take", "turn"))
         if kind == "turn" and closable:

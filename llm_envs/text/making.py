@@ -1,7 +1,7 @@
 """A `Maker` builds a `Game` step by step, and writes its descriptions; a `Walk` finds the commands that win it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from llm_envs.text.game import DIRECTIONS, PORTABLE, Fact, Game, Quest, Thing, k
 
 STEPS = {"north": (0, 1), "south": (0, -1), "east": (1, 0), "west": (-1, 0)}
 BACK = {"north": "south", "south": "north", "east": "west", "west": "east"}
+T = TypeVar("T")
 OPENERS = ("You are in the {}.", "This is the {}.", "You stand in the {}.", "You have come to the {}.")
 HERE = ("There is {} here.", "You see {}.", "You notice {}.")
 WAYS = ("An exit leads {}.", "You can go {}.", "The way {} is open.")
@@ -26,12 +27,12 @@ class Maker:
         self.places: dict[str, list[str]] = {}  # room -> fixed things
         self.counts: dict[str, int] = {}
 
-    def pick(self, choices: Sequence[str]) -> str:
+    def pick(self, choices: Sequence[T]) -> T:
         """Return one of `choices`, drawn."""
         return choices[int(self.rng.integers(len(choices)))]
 
-    def draw(self, choices: Sequence[str], count: int) -> list[str]:
-        """Return `count` different ones of `choices`, drawn, in any order."""
+    def draw(self, choices: Sequence[T], count: int | None = None) -> list[T]:
+        """Return `count` different ones of `choices`, or all of them, in drawn order."""
         return [choices[i] for i in self.rng.permutation(len(choices))[:count].tolist()]
 
     def add(self, kind: str, name: str = "", text: str = "", indefinite: str = "", synonyms: Sequence[str] = ()) -> str:
@@ -162,12 +163,12 @@ def with_article(name: str) -> str:
 def lay_out(maker: Maker, names: Sequence[str], extra: float = 0.0) -> list[str]:
     """Make a room for each name and join them by free exits as `floor_plan` says; return their ids, as the names."""
     rooms = [maker.room(name) for name in names]
-    for here, way, there in floor_plan(maker.rng, len(names), extra):
+    for here, way, there in floor_plan(maker, len(names), extra):
         maker.connect(rooms[here], way, rooms[there])
     return rooms
 
 
-def floor_plan(rng: np.random.Generator, count: int, extra: float = 0.0) -> list[tuple[int, str, int]]:
+def floor_plan(maker: Maker, count: int, extra: float = 0.0) -> list[tuple[int, str, int]]:
     """Draw a plan of rooms 0 to `count` - 1 on a square grid: the passages (room, direction, other room).
 
     First a random tree: passage k - 1 leads from a lower room to room k. Then each further pair of neighbours is joined
@@ -181,14 +182,14 @@ def floor_plan(rng: np.random.Generator, count: int, extra: float = 0.0) -> list
             for way in DIRECTIONS
             if (x + STEPS[way][0], y + STEPS[way][1]) not in cells
         ]
-        near, way, cell = open_sides[int(rng.integers(len(open_sides)))]
+        near, way, cell = maker.pick(open_sides)
         passages.append((near, way, k))
         cells[cell] = k
     joined = {frozenset((here, there)) for here, _, there in passages}
     for (x, y), room in cells.items():
         for way in ("north", "east"):
             other = cells.get((x + STEPS[way][0], y + STEPS[way][1]))
-            if other is not None and {room, other} not in joined and rng.random() < extra:
+            if other is not None and {room, other} not in joined and maker.rng.random() < extra:
                 passages.append((room, way, other))
     return passages
 

@@ -110,7 +110,7 @@ def simon_says(seed: int, length: int = 4) -> Game:
     maker = Maker("simon_says", "base", np.random.default_rng(seed))
     play = furnish(maker, length // 2 + 4)  # so many that no line is ever the only one left
     start, simons, note = dict(play.now), list[Line](), list[str]()
-    decoys = set(maker.rng.permutation(length)[: max(1, length // 2)].tolist())
+    decoys = maker.draw(range(length), max(1, length // 2))
     for k in range(length):
         choices = play.lines()
         line = draw(maker, choices)
@@ -136,8 +136,7 @@ def furnish(maker: Maker, count: int) -> Play:
     table = maker.fix("s", "table", room)
     box, cupboard = maker.fix("c", "box", room, "open"), maker.fix("c", "cupboard", room, "closed")
     handled: dict[str, Fact] = {box: ("open", box), cupboard: ("closed", cupboard)}
-    toys = [TOYS[i] for i in maker.rng.permutation(len(TOYS))]
-    foods = [FOODS[i] for i in maker.rng.permutation(len(FOODS))]
+    toys, foods = maker.draw(TOYS), maker.draw(FOODS)
     for k in range(count):
         food = k % 3 == 1
         name = foods[k // 3] if food else toys[k]
@@ -150,8 +149,7 @@ def furnish(maker: Maker, count: int) -> Play:
 def draw(maker: Maker, lines: list[Line]) -> Line:
     """Draw a verb, then a line that begins with it."""
     verb = maker.pick(sorted({line.command.split()[0] for line in lines}))
-    choices = [line for line in lines if line.command.split()[0] == verb]
-    return choices[int(maker.rng.integers(len(choices)))]
+    return maker.pick([line for line in lines if line.command.split()[0] == verb])
 
 
 def every_fact(maker: Maker, play: Play) -> list[Fact]:

@@ -53,12 +53,12 @@ def treasure(seed: int, level: int = 5) -> Game:
     maker = Maker("treasure", "base", np.random.default_rng(seed))
     band = (level - 1) // 10  # 0: rooms only, 1: doors and containers, 2: locks
     rooms = [maker.room(name) for name in maker.draw(tuple(ROOMS), level + 1 - 6 * band)]
-    plan = floor_plan(maker.rng, len(rooms), extra=0.0 if band == 2 else 0.1)
+    plan = floor_plan(maker, len(rooms), extra=0.0 if band == 2 else 0.1)
     ways = ways_from_root(plan, len(rooms))
     deepest = max(map(len, ways))
-    goal = int(maker.rng.choice([k for k, way in enumerate(ways) if len(way) == deepest]))
+    goal = maker.pick([k for k, way in enumerate(ways) if len(way) == deepest])
 
-    locked = sorted(maker.rng.permutation(ways[goal])[: (level - 21) // 3].tolist()) if band == 2 else []
+    locked = sorted(maker.draw(ways[goal], (level - 21) // 3)) if band == 2 else []
     names = lock_names(maker, ["door"] * len(locked) + ["chest"] * int(band == 2))
     locks: list[tuple[str, int, str]] = []  # the locked door or container, the room behind it or -1, its key's name
     other_doors = iter(maker.draw(DOORS, len(plan)))
