@@ -1,9 +1,8 @@
 """Which facts there are in each theme: their names, and the types of what they may speak of."""
 
-from llm_envs.text.game import DIRECTIONS, FIXED, PORTABLE
+from llm_envs.text.game import CONTAINERS, DIRECTIONS, FIXED, PORTABLE, SUPPORTERS
 
 ROOM, DOOR, FOOD, PART, SLOT = ("r",), ("d",), ("f", "meal"), ("ingredient",), ("slot",)
-CONTAINERS, SUPPORTERS = ("c", "oven", "toaster"), ("s", "stove")
 LOCKS = (*CONTAINERS, *DOOR)
 LOCK_STATES, EDIBILITY = ("open", "closed", "locked"), ("edible", "inedible")
 HEATS, CUTS = ("roasted", "fried", "grilled"), ("uncut", "sliced", "diced", "chopped")

@@ -38,7 +38,7 @@ Source:       Ours, in the manner of TextWorld's custom games (Cote et al., 2018
 import numpy as np
 
 from llm_envs.text.family import text_game
-from llm_envs.text.game import Game
+from llm_envs.text.game import Game, place_fact
 from llm_envs.text.making import Maker, Walk, floor_plan
 from llm_envs.text.places import DOORS, OBJECTS, ROOMS, furnish
 from llm_envs.world import check_range
@@ -90,7 +90,7 @@ def house(seed: int, rooms: int = 6, objects: int = 8, quests: int = 3) -> Game:
         elif kind == "put":
             thing = movable.pop()
             goal = maker.pick([place for place in furniture if place != places[thing]])
-            maker.quest(maker.where(thing, goal))
+            maker.quest(place_fact(thing, goal))
             errands.append(("put", thing, goal))
             word = "into" if goal in states else "on"
             told.append(f"put the {walk.names[thing]} {word} the {walk.names[goal]}")

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from llm_envs.text.game import DIRECTIONS, PORTABLE, Fact, Game, Quest, Thing, kind_of
+from llm_envs.text.game import DIRECTIONS, PORTABLE, SUPPORTERS, Fact, Game, Quest, Thing, kind_of, place_fact
 
 STEPS = {"north": (0, 1), "south": (0, -1), "east": (1, 0), "west": (-1, 0)}
 BACK = {"north": "south", "south": "north", "east": "west", "west": "east"}
@@ -83,15 +83,10 @@ class Maker:
             synonyms: Sequence[str] = ()) -> str:  # fmt: skip
         """Put a portable thing of these one-place facts on a floor, on or into a fixed thing, or into hands ("I")."""
         thing = self.add(kind, name, text or f"The {name} looks as one would expect.", indefinite, synonyms)
-        self.say(*self.where(thing, place))
+        self.say(*place_fact(thing, place))
         for trait in traits:
             self.say(trait, thing)
         return thing
-
-    def where(self, thing: str, place: str) -> Fact:
-        """Return the fact that a portable thing is at a place."""
-        kind = kind_of(place)
-        return ("at" if kind == "r" else "on" if kind in ("s", "stove") else "in", thing, place)
 
     def quest(self, *win: Fact, fail: Sequence[Sequence[Fact]] = (), reward: int = 1, **flags: bool) -> None:
         """Add a quest with one win event, or none, and fail events."""
@@ -126,7 +121,7 @@ class Maker:
 
     def _furniture(self, thing: str) -> str:
         name, kind = self.things[thing].name, self.things[thing].kind
-        if kind in ("s", "stove"):
+        if kind in SUPPORTERS:
             told = f" On the {name} you see [a list of things on the {thing}]."
             return f"{self._here(with_article(name))}[if there is something on the {thing}]{told}[end if]"
         if not any((state, thing) in self.facts for state in ("open", "closed", "locked")):
@@ -244,7 +239,7 @@ class Walk:
         """Put a portable thing on a supporter or into a container."""
         self.take(thing)
         self._reach(place)
-        words = "put {} on {}" if place.startswith("s") else "insert {} into {}"
+        words = "put {} on {}" if kind_of(place) in SUPPORTERS else "insert {} into {}"
         self.commands.append(words.format(self.names[thing], self.names[place]))
         self.places[thing] = place
 

@@ -37,7 +37,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from llm_envs.text.family import text_game
-from llm_envs.text.game import Fact, Game
+from llm_envs.text.game import Fact, Game, place_fact
 from llm_envs.text.making import Maker
 from llm_envs.world import check_range
 
@@ -90,7 +90,7 @@ class Play:
                 verb, where = "put" if preposition == "on" else "insert", self.maker.things[place].name
                 found.append(
                     Line(
-                        self.maker.where(thing, place),
+                        place_fact(thing, place),
                         f"{verb} {name} {preposition} {where}",
                         f"put the {name} {preposition} the {where}",
                     )
@@ -121,7 +121,7 @@ def simon_says(seed: int, length: int = 4) -> Game:
         simons.append(line)
         play.do(line)
     maker.put("o", "note", "I", f"The note says: {' '.join(note)}")
-    add_quests(maker, start, simons, every_fact(maker, play))
+    add_quests(maker, start, simons, every_fact(play))
     return maker.game(
         "Do what Simon says, in order, and nothing else. The note in your hands tells what he says.",
         ["examine note", *(line.command for line in simons)],
@@ -142,7 +142,7 @@ def furnish(maker: Maker, count: int) -> Play:
         name = foods[k // 3] if food else toys[k]
         place = (room, "I", table)[k % 3] if k < 3 else maker.pick((room, "I", table))
         thing = maker.put("f" if food else "o", name, place, traits=["edible"] if food else [])
-        handled[thing] = maker.where(thing, place)
+        handled[thing] = place_fact(thing, place)
     return Play(maker, room, handled, {table: "on", box: "into", cupboard: "into"})
 
 
@@ -152,14 +152,14 @@ def draw(maker: Maker, lines: list[Line]) -> Line:
     return maker.pick([line for line in lines if line.command.split()[0] == verb])
 
 
-def every_fact(maker: Maker, play: Play) -> list[Fact]:
+def every_fact(play: Play) -> list[Fact]:
     """Return all facts that a thing handled in the game can ever bring about."""
     facts: list[Fact] = []
     for thing in play.now:
         if thing.startswith("c_"):
             facts += [("open", thing), ("closed", thing)]
         else:
-            facts += [maker.where(thing, place) for place in (play.room, "I", *play.furniture)]
+            facts += [place_fact(thing, place) for place in (play.room, "I", *play.furniture)]
             facts += [("eaten", thing)] if thing.startswith("f_") else []
     return facts
 

@@ -36,7 +36,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from llm_envs.text.family import text_game
-from llm_envs.text.game import Game
+from llm_envs.text.game import Game, place_fact
 from llm_envs.text.making import Maker
 from llm_envs.world import check_range
 
@@ -85,6 +85,6 @@ def in_order(maker: Maker, things: Sequence[str], goal: str, room: str) -> None:
     Conditions cannot say "not", so the fail events name the only other places: the room's floor and the hands.
     """
     for k, thing in enumerate(things):
-        there = maker.where(thing, goal)
-        elsewhere = [maker.where(earlier, place) for earlier in things[:k] for place in (room, "I")]
+        there = place_fact(thing, goal)
+        elsewhere = [place_fact(earlier, place) for earlier in things[:k] for place in (room, "I")]
         maker.quest(there, fail=[[there, missing] for missing in elsewhere])

@@ -36,7 +36,7 @@ Source:       After TextWorld Commonsense (Murugesan et al., 2021, "Text-based R
 import numpy as np
 
 from llm_envs.text.family import text_game
-from llm_envs.text.game import Game, Quest
+from llm_envs.text.game import Game, Quest, place_fact
 from llm_envs.text.making import Maker, Walk, lay_out
 from llm_envs.text.recipes import nearest_first
 from llm_envs.text.tidy_places import OBJECTS, ROOMS, SOME
@@ -69,7 +69,7 @@ def tidy(seed: int, level: str = "easy") -> Game:
         place = wrong_place(maker, [piece for place, piece in pieces.items() if place not in OBJECTS[name]], rooms)
         thing = maker.put("o", name, place, maker.pick(LOOKS), "some" if name in SOME else "")
         goals[thing] = right
-        maker.quests.append(Quest(tuple((maker.where(thing, piece),) for piece in right)))
+        maker.quests.append(Quest(tuple((place_fact(thing, piece),) for piece in right)))
     objective = "It is time to tidy up. Find the things that lie about, and put each where it belongs."
     return maker.game(objective, walk_through(maker, goals), {"level": level})
 
