@@ -5,19 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
-from llm_envs.text.fact_shapes import (
-    BACK,
-    DOOR,
-    EXCLUSIVE,
-    FACTS,
-    GONE,
-    KINDS,
-    LOCK_STATES,
-    PART,
-    ROOM,
-    SLOT,
-    WAYS,
-)
+from llm_envs.text.fact_shapes import DOOR, EXCLUSIVE, FACTS, GONE, KINDS, LOCK_STATES, PART, ROOM, SLOT, WAYS
 from llm_envs.text.game import FIXED, PORTABLE, THEMES, Fact, Game, Thing, kind_of
 from llm_envs.text.reaching import Reach, is_constant
 
@@ -155,7 +143,7 @@ class _Check:
         joined: dict[frozenset[str], Fact] = {}
         sides: dict[tuple[str, str], str] = {}
         for way, there, here in self.named(*WAYS):
-            fact, back = (way, there, here), (BACK[way], here, there)
+            fact, back = (way, there, here), (WAYS[way], here, there)
             if back not in self.given:
                 self.fail(tell(fact), f"the way back, {tell(back)}, is missing")
             if sides.setdefault((here, way), there) != there:

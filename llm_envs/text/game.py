@@ -24,11 +24,18 @@ PORTABLE = ("f", "k", "meal", "o")  # types of what can be carried: food, key, m
 SUPPORTERS, CONTAINERS = ("s", "stove"), ("c", "oven", "toaster")  # types of what holds things on it, in it
 FIXED = tuple(sorted((*SUPPORTERS, *CONTAINERS)))
 DIRECTIONS = ("north", "south", "east", "west")
+BACK = {"north": "south", "south": "north", "east": "west", "west": "east"}
+STEPS = {"north": (0, 1), "south": (0, -1), "east": (1, 0), "west": (-1, 0)}
 
 
 def kind_of(thing_id: str) -> str:
     """Return the type of an id: "oven" of "oven_0", "P" of "P"."""
     return thing_id.rpartition("_")[0] or thing_id
+
+
+def beside(cell: tuple[int, int], way: str) -> tuple[int, int]:
+    """Return the next cell of a grid in a direction."""
+    return cell[0] + STEPS[way][0], cell[1] + STEPS[way][1]
 
 
 def place_fact(thing: str, holder: str) -> Fact:

@@ -6,8 +6,8 @@ Foods and facts are of the kinds of TextWorld's cooking challenge (Cote et al., 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from llm_envs.text.game import DIRECTIONS
-from llm_envs.text.making import STEPS, Maker
+from llm_envs.text.game import DIRECTIONS, beside
+from llm_envs.text.making import Maker
 
 
 class Food(NamedTuple):
@@ -111,10 +111,10 @@ def draw_passages(maker: Maker, groups: Sequence[Sequence[str]]) -> list[tuple[s
             rest = [room for room in group if room not in cells.values()]
             while rest:
                 sides = [
-                    (here, way, (x + STEPS[way][0], y + STEPS[way][1]), room)
-                    for (x, y), here in cells.items()
+                    (here, way, beside(cell, way), room)
+                    for cell, here in cells.items()
                     for way in DIRECTIONS
-                    if (x + STEPS[way][0], y + STEPS[way][1]) not in cells
+                    if beside(cell, way) not in cells
                     for room in rest
                     if frozenset((here, room)) in JOINED
                 ]
@@ -127,11 +127,12 @@ def draw_passages(maker: Maker, groups: Sequence[Sequence[str]]) -> list[tuple[s
         if len(cells) == sum(map(len, groups)):
             break
     found = {frozenset((here, room)) for here, _, room in passages}
-    for (x, y), here in cells.items():
+    for cell, here in cells.items():
         for way in ("north", "east"):
-            pair = frozenset((here, cells.get((x + STEPS[way][0], y + STEPS[way][1]), here)))
+            room = cells.get(beside(cell, way), here)
+            pair = frozenset((here, room))
             if pair in JOINED - found and maker.rng.random() < 0.5:
-                passages.append((here, way, cells[(x + STEPS[way][0], y + STEPS[way][1])]))
+                passages.append((here, way, room))
     return passages
 
 

@@ -5,10 +5,20 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from llm_envs.text.game import DIRECTIONS, PORTABLE, SUPPORTERS, Fact, Game, Quest, Thing, kind_of, place_fact
+from llm_envs.text.game import (
+    BACK,
+    DIRECTIONS,
+    PORTABLE,
+    SUPPORTERS,
+    Fact,
+    Game,
+    Quest,
+    Thing,
+    beside,
+    kind_of,
+    place_fact,
+)
 
-STEPS = {"north": (0, 1), "south": (0, -1), "east": (1, 0), "west": (-1, 0)}
-BACK = {"north": "south", "south": "north", "east": "west", "west": "east"}
 T = TypeVar("T")
 OPENERS = ("You are in the {}.", "This is the {}.", "You stand in the {}.", "You have come to the {}.")
 HERE = ("There is {} here.", "You see {}.", "You notice {}.")
@@ -172,18 +182,18 @@ def floor_plan(maker: Maker, count: int, extra: float = 0.0) -> list[tuple[int, 
     cells, passages = {(0, 0): 0}, []
     for k in range(1, count):
         open_sides = [
-            (room, way, (x + STEPS[way][0], y + STEPS[way][1]))
-            for (x, y), room in cells.items()
+            (room, way, beside(cell, way))
+            for cell, room in cells.items()
             for way in DIRECTIONS
-            if (x + STEPS[way][0], y + STEPS[way][1]) not in cells
+            if beside(cell, way) not in cells
         ]
         near, way, cell = maker.pick(open_sides)
         passages.append((near, way, k))
         cells[cell] = k
     joined = {frozenset((here, there)) for here, _, there in passages}
-    for (x, y), room in cells.items():
+    for cell, room in cells.items():
         for way in ("north", "east"):
-            other = cells.get((x + STEPS[way][0], y + STEPS[way][1]))
+            other = cells.get(beside(cell, way))
             if other is not None and {room, other} not in joined and maker.rng.random() < extra:
                 passages.append((room, way, other))
     return passages

@@ -40,8 +40,8 @@ import numpy as np
 
 from llm_envs.text.coin_words import NAMES
 from llm_envs.text.family import text_game
-from llm_envs.text.game import DIRECTIONS, Game
-from llm_envs.text.making import BACK, STEPS, Maker
+from llm_envs.text.game import BACK, DIRECTIONS, Game, beside
+from llm_envs.text.making import Maker
 from llm_envs.world import check_range
 
 ROOMS = [name.lower() for name in NAMES if name != "Map Room"]
@@ -97,11 +97,6 @@ def lay_out_from(maker: Maker, names: Sequence[str], distance: int) -> tuple[lis
             if other is not None and way not in maker.exits[rooms[room]] and maker.rng.random() < EXTRA:
                 maker.connect(rooms[room], way, rooms[other])
     return rooms, ways
-
-
-def beside(cell: tuple[int, int], way: str) -> tuple[int, int]:
-    """Return the cell next to one in a direction."""
-    return cell[0] + STEPS[way][0], cell[1] + STEPS[way][1]
 
 
 def map_text(maker: Maker, rooms: Sequence[str]) -> str:
