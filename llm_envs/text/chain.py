@@ -44,9 +44,11 @@ from itertools import pairwise
 import numpy as np
 
 from llm_envs.text.family import text_game
+from llm_envs.text.floor_plans import floor_plan
 from llm_envs.text.game import SUPPORTERS, Fact, Game, kind_of, place_fact
-from llm_envs.text.making import Maker, Walk, floor_plan
+from llm_envs.text.making import Maker
 from llm_envs.text.places import DOORS, FOODS, OBJECTS, ROOMS, furnish, lock_names
+from llm_envs.text.walkthrough import Walk
 from llm_envs.world import check_range
 
 BEFORE = {"put": ("take",), "take": ("open", "go"), "open": ("unlock", "go"), "go": ("unlock",), "unlock": ("take",)}

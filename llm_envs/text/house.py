@@ -38,9 +38,11 @@ Source:       Ours, in the manner of TextWorld's custom games (Cote et al., 2018
 import numpy as np
 
 from llm_envs.text.family import text_game
+from llm_envs.text.floor_plans import floor_plan
 from llm_envs.text.game import Game, place_fact
-from llm_envs.text.making import Maker, Walk, floor_plan
+from llm_envs.text.making import Maker
 from llm_envs.text.places import DOORS, OBJECTS, ROOMS, furnish
+from llm_envs.text.walkthrough import Walk
 from llm_envs.world import check_range
 
 OTHER = {"open": "closed", "closed": "open"}

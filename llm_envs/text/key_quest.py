@@ -34,9 +34,11 @@ Source:       Ours; the rules are TextWorld's (Cote et al., 2018).
 import numpy as np
 
 from llm_envs.text.family import text_game
+from llm_envs.text.floor_plans import floor_plan
 from llm_envs.text.game import Game
-from llm_envs.text.making import Maker, Walk, floor_plan, with_article
+from llm_envs.text.making import Maker, with_article
 from llm_envs.text.places import OBJECTS, ROOMS, furnish, lock_names
+from llm_envs.text.walkthrough import Walk
 from llm_envs.world import check_range
 
 

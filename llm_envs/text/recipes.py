@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from llm_envs.text.kitchen import FOODS, LOOKS, Food, available
-from llm_envs.text.making import Maker, Walk
+from llm_envs.text.making import Maker
+from llm_envs.text.walkthrough import Walk
 
 HEATS = {"fried": "fry", "roasted": "roast", "grilled": "grill"}  # and the verb of the cookbook
 CUTS = {"sliced": "slice", "diced": "dice", "chopped": "chop"}
@@ -149,7 +150,7 @@ def walk_through(
     walk.commands.append("examine cookbook")
     missing = [food for food in foods if walk.places[food] != "I"]
     while missing:
-        rooms = nearest_first(walk)
+        rooms = walk.nearest_first()
         missing.sort(key=lambda food: rooms.index(walk.rooms.get(walk.places[food], walk.places[food])))
         walk.take(missing.pop(0))
     for heat in ("grilled", "fried", "roasted") if cook else ():
@@ -162,14 +163,6 @@ def walk_through(
         verbs = {food: CUTS[one.cut] for food, one in zip(foods, ingredients, strict=True) if one.cut in CUTS}
         cut_up(walk, foods, verbs, crowded=slots == len(foods))
     return [*walk.commands, "prepare meal", "eat meal"]
-
-
-def nearest_first(walk: Walk) -> list[str]:
-    """Return the rooms in order of their distance."""
-    rooms = [walk.rooms["P"]]
-    for here in rooms:  # grows while it is read
-        rooms += [there for _, there, _ in walk.exits.get(here, ()) if there not in rooms]
-    return rooms
 
 
 def cut_up(walk: Walk, foods: Sequence[str], verbs: Mapping[str, str], crowded: bool) -> None:

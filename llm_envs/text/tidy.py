@@ -36,10 +36,11 @@ Source:       After TextWorld Commonsense (Murugesan et al., 2021, "Text-based R
 import numpy as np
 
 from llm_envs.text.family import text_game
+from llm_envs.text.floor_plans import lay_out
 from llm_envs.text.game import Game, Quest, place_fact
-from llm_envs.text.making import Maker, Walk, lay_out
-from llm_envs.text.recipes import nearest_first
+from llm_envs.text.making import Maker
 from llm_envs.text.tidy_places import OBJECTS, ROOMS, SOME
+from llm_envs.text.walkthrough import Walk
 from llm_envs.world import check_choice
 
 LEVELS = {  # fewest and most rooms, fewest and most things
@@ -100,7 +101,7 @@ def walk_through(maker: Maker, goals: dict[str, list[str]]) -> list[str]:
     left = list(goals)
 
     def distance(place: str) -> int:
-        return -1 if place == "I" else nearest_first(walk).index(walk.rooms.get(place, place))
+        return -1 if place == "I" else walk.nearest_first().index(walk.rooms.get(place, place))
 
     while left:
         thing = min(left, key=lambda thing: distance(walk.places[thing]))

@@ -40,9 +40,11 @@ Source:       TextWorld 1.7.0 (Cote et al., 2018), challenges/tw_treasure_hunter
 import numpy as np
 
 from llm_envs.text.family import text_game
+from llm_envs.text.floor_plans import floor_plan
 from llm_envs.text.game import Game
-from llm_envs.text.making import Maker, Walk, floor_plan, with_article
+from llm_envs.text.making import Maker, with_article
 from llm_envs.text.places import DOORS, OBJECTS, ROOMS, furnish, lock_names
+from llm_envs.text.walkthrough import Walk
 from llm_envs.world import check_range
 
 
