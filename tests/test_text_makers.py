@@ -21,9 +21,9 @@ from llm_envs.text.collector import collector
 from llm_envs.text.game import kind_of
 from llm_envs.text.house import house
 from llm_envs.text.key_quest import key_quest
-from llm_envs.text.making import Walk
 from llm_envs.text.solve import solve
 from llm_envs.text.treasure import treasure
+from llm_envs.text.walkthrough import Walk
 
 COIN_RULES = Path(challenges.__file__).parent / "tw_coin_collector" / "textworld_data"
 CASES = [

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from text_scene import GAME, NUMBERS, SHOWN, Scene
+from text_scene import ANSWER, GAME, NUMBERS, SHOWN, Scene
 
-from llm_envs.text import layout, phrases, replies, telling
+from llm_envs.text import layout, listing, phrases, replies, telling
 from llm_envs.text.pieces import Vocabulary
 from llm_envs.world import record
 
@@ -64,7 +64,7 @@ def test_every_reply(reply: int) -> None:
         scene.state.z = layout.PUT if "[verb]" in replies.TEMPLATES[reply] else NUMBERS.things["s_0"]
     if "[way x]" in replies.TEMPLATES[reply]:
         scene.state.x = 2
-    assert scene.say(telling.say_reply) == expected_reply(reply, scene)
+    assert scene.say(telling.tell, ANSWER) == expected_reply(reply, scene)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_notices(gain: int, score: int, turns: int, ending: int, text: str) -> N
     for k, (reward, flags) in enumerate(QUESTS):
         scene.level.quest_reward[k], scene.level.quest_flags[k] = reward, flags
     scene.state.gain, scene.state.score, scene.state.turns, scene.state.ending = gain, score, turns, ending
-    assert scene.say(telling.say_notices) == text
+    assert scene.say(telling.tell, telling.NOTICES) == text
 
 
 def test_endless_scores() -> None:
@@ -126,7 +126,9 @@ def test_endless_scores() -> None:
     scene = Scene()
     scene.level.quests, scene.state.score, scene.state.turns, scene.state.ending = 1, 1, 2, layout.WON
     scene.level.quest_reward[0], scene.level.quest_flags[0] = 5, layout.REPEATABLE
-    assert scene.say(telling.say_notices).startswith("*** The End *** You scored a total of 1 point, in 3 turns.")
+    assert scene.say(telling.tell, telling.NOTICES).startswith(
+        "*** The End *** You scored a total of 1 point, in 3 turns."
+    )
     scene.state.ending = layout.PLAYING
     assert scene.reply(replies.SCORE_SO_FAR) == "You have so far scored 1 point, in 3 turns."
     scene.level.quest_reward[0], scene.level.quest_flags[0] = -5, layout.REPEATABLE | layout.OPTIONAL
@@ -164,8 +166,8 @@ def test_a_turn() -> None:
     start = scene.level.command_text[1]
     for k in range(scene.level.command_words[1]):
         telling.put(shown, scene.level.tokens[start + k], 1)
-    telling.say_reply(scene.state, scene.level, shown)
-    telling.say_name(scene.level, shown, len(NUMBERS.things) + 1)
+    telling.tell(scene.state, scene.level, shown, ANSWER)
+    shown.length = listing.add_name(scene.level, shown, int(shown.length), len(NUMBERS.things) + 1)
     text = scene.vocabulary.decode(shown.tokens[: shown.length].tolist())
     assert text == "> put iron key on long table You pick up the iron key from the ground. King'S Hall 12"
     assert shown.token_mask[: shown.length].tolist() == [0] + [1] * 6 + [0] * (shown.length - 7)

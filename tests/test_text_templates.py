@@ -43,7 +43,7 @@ def test_floor_and_lists() -> None:
     assert scene.fill("r_1").say(telling.say_description) == hall
     assert scene.say(telling.say_inventory) == "You are carrying nothing."
     assert scene.fill("I", "f_0", "k_0").say(telling.say_inventory) == "You are carrying: an apple and an iron key."
-    assert scene.say(telling.say_objective) == 'Find the "key".'
+    assert scene.say(telling.tell, 1 << telling.OBJECTIVE) == 'Find the "key".'
 
 
 @pytest.mark.parametrize(

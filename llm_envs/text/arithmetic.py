@@ -48,18 +48,18 @@ def arithmetic(seed: int, digits: int = 1, operations: str = "+-*") -> Game:
     if not operations or len(set(operations)) < len(operations) or set(operations) - set(SIGNS):
         raise ValueError(f"operations is {operations!r}; it must be one or more of the signs +, - and *, each once")
     maker = Maker("arithmetic", "base", np.random.default_rng(seed))
-    a, b, sign = problem(maker.rng, digits, operations)
+    a, b, sign = problem(maker, digits, operations)
     right = solve(a, b, sign)
-    numbers = [right, *wrong_answers(maker.rng, a, b, right)]
-    goods = [GOODS[i] for i in maker.rng.permutation(len(GOODS))]
+    numbers = [right, *wrong_answers(maker, a, b, right)]
+    goods = maker.draw(GOODS)
 
     room = maker.room(maker.pick(ROOMS))
     maker.start(room)
     box = maker.fix("c", "box", room, "open")
     bags = {}
-    for i in maker.rng.permutation(CHOICES):
+    for i in maker.draw(range(CHOICES)):
         label = f"bag of {numbers[i]} {goods[i]}{'s' if numbers[i] > 1 else ''}"
-        bags[int(i)] = maker.put("o", label, room, f"A bag. Its label says: {numbers[i]}.")
+        bags[i] = maker.put("o", label, room, f"A bag. Its label says: {numbers[i]}.")
     maker.put("o", "note", "I", f"The note asks: what is {a} {SIGNS[sign]} {b}?")
     maker.quest(("in", bags[0], box), fail=[[("in", bags[i], box)] for i in range(1, CHOICES)])
     name = maker.things[bags[0]].name
@@ -70,12 +70,12 @@ def arithmetic(seed: int, digits: int = 1, operations: str = "+-*") -> Game:
     )
 
 
-def problem(rng: np.random.Generator, digits: int, operations: str) -> tuple[int, int, str]:
+def problem(maker: Maker, digits: int, operations: str) -> tuple[int, int, str]:
     """Draw two numbers and a sign; the answer is positive."""
-    sign = operations[int(rng.integers(len(operations)))]
-    a, b = (int(number) for number in rng.integers(1, 10**digits, 2))
+    sign = maker.pick(operations)
+    a, b = maker.rng.integers(1, 10**digits, 2).tolist()
     while sign == "-" and a == b:
-        a, b = (int(number) for number in rng.integers(1, 10**digits, 2))
+        a, b = maker.rng.integers(1, 10**digits, 2).tolist()
     return (max(a, b), min(a, b), sign) if sign == "-" else (a, b, sign)
 
 
@@ -84,8 +84,7 @@ def solve(a: int, b: int, sign: str) -> int:
     return {"+": a + b, "-": a - b, "*": a * b}[sign]
 
 
-def wrong_answers(rng: np.random.Generator, a: int, b: int, right: int) -> list[int]:
+def wrong_answers(maker: Maker, a: int, b: int, right: int) -> list[int]:
     """Draw positive numbers that are not the answer but might be taken for it."""
     near = [*(solve(a, b, sign) for sign in SIGNS), a, b, *(right + d for d in (-10, -2, -1, 1, 2, 10))]
-    choices = sorted({number for number in near if number > 0} - {right})
-    return [choices[i] for i in rng.permutation(len(choices))[: CHOICES - 1]]
+    return maker.draw(sorted({number for number in near if number > 0} - {right}), CHOICES - 1)

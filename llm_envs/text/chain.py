@@ -44,9 +44,11 @@ from itertools import pairwise
 import numpy as np
 
 from llm_envs.text.family import text_game
-from llm_envs.text.game import Fact, Game
-from llm_envs.text.making import Maker, Walk, floor_plan
+from llm_envs.text.floor_plans import floor_plan
+from llm_envs.text.game import SUPPORTERS, Fact, Game, kind_of, place_fact
+from llm_envs.text.making import Maker
 from llm_envs.text.places import DOORS, FOODS, OBJECTS, ROOMS, furnish, lock_names
+from llm_envs.text.walkthrough import Walk
 from llm_envs.world import check_range
 
 BEFORE = {"put": ("take",), "take": ("open", "go"), "open": ("unlock", "go"), "go": ("unlock",), "unlock": ("take",)}
@@ -64,7 +66,7 @@ def chain(seed: int, length: int = 4, branches: int = 2, failure: bool = True) -
     while len(kinds) < length:
         kinds.insert(0, maker.pick(BEFORE[kinds[0]]))
     rooms = [maker.room(name) for name in maker.draw(tuple(ROOMS), kinds.count("go") + 3)]
-    plan = [(rooms[near], way, rooms[far]) for near, way, far in floor_plan(maker.rng, len(rooms))]
+    plan = [(rooms[near], way, rooms[far]) for near, way, far in floor_plan(maker, len(rooms))]
     supporters = [furnish(maker, room, "s") for room in rooms]
     objects, foods = maker.draw(OBJECTS, branches + 1), maker.draw(FOODS, branches + 1)
     goals = link_goals(maker, kinds, plan, supporters, objects[0])
@@ -76,7 +78,7 @@ def chain(seed: int, length: int = 4, branches: int = 2, failure: bool = True) -
     wrong: list[list[Fact]] = []
     if failure:
         places = [*rooms, *(fixed for group in maker.places.values() for fixed in group)]
-        wrong = [[fact] for place in places if place != goal and (fact := maker.where(thing, place)) not in maker.facts]
+        wrong = [[fact] for place in places if place != goal and (fact := place_fact(thing, place)) not in maker.facts]
     for kind, _, fact in goals:
         maker.quest(fact, fail=wrong if kind == "put" else ())
     words = [f"{kind} the {names[target]}".replace("go the", "go to the") for kind, target, _ in goals[:-1]]
@@ -149,6 +151,6 @@ def side_quest(maker: Maker, spots: list[str], thing: str, food: str) -> str:
     if kind == "take":
         maker.quest(("in", item, "I"), optional=True)
         return f"take the {thing}"
-    goal = maker.pick([spot for spot in spots if spot.startswith("s") and spot != place])
+    goal = maker.pick([spot for spot in spots if kind_of(spot) in SUPPORTERS and spot != place])
     maker.quest(("on", item, goal), optional=True)
     return f"put the {thing} on the {maker.things[goal].name}"

@@ -5,26 +5,17 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
-from llm_envs.text.fact_shapes import (
-    BACK,
-    DOOR,
-    EXCLUSIVE,
-    FACTS,
-    GONE,
-    KINDS,
-    LOCK_STATES,
-    PART,
-    ROOM,
-    SLOT,
-    WAYS,
-)
+from llm_envs.text.fact_shapes import DOOR, EXCLUSIVE, FACTS, GONE, KINDS, LOCK_STATES, PART, ROOM, SLOT, WAYS
 from llm_envs.text.game import FIXED, PORTABLE, THEMES, Fact, Game, Thing, kind_of
+from llm_envs.text.layout import STATES, TABLES
 from llm_envs.text.reaching import Reach, is_constant
 
-LIMITS = {"rooms": (ROOM, 128), "fixed things": (FIXED, 64), "portable things": (PORTABLE, 64), "doors": (DOOR, 64),
+MOST = STATES[-1] | TABLES[-1]  # that a level has space for
+LIMITS = {"rooms": (ROOM, MOST["rooms"]), "fixed things": (FIXED, MOST["fixed"]),
+          "portable things": (PORTABLE, MOST["portables"]), "doors": (DOOR, MOST["doors"]),
           "meals": (("meal",), 1), "ingredients": (PART, 5), "slots": (SLOT, 8)}  # fmt: skip
 NUMBER = re.compile(r"0|[1-9][0-9]{0,3}")
-MOST_QUESTS, LARGEST_REWARD, LONGEST_TEXT, LONGEST_NAME = 64, 1000, 16_000, 100
+LARGEST_REWARD, LONGEST_TEXT, LONGEST_NAME = 1000, 16_000, 100
 
 
 def check(game: Game, source: str = "") -> None:
@@ -155,7 +146,7 @@ class _Check:
         joined: dict[frozenset[str], Fact] = {}
         sides: dict[tuple[str, str], str] = {}
         for way, there, here in self.named(*WAYS):
-            fact, back = (way, there, here), (BACK[way], here, there)
+            fact, back = (way, there, here), (WAYS[way], here, there)
             if back not in self.given:
                 self.fail(tell(fact), f"the way back, {tell(back)}, is missing")
             if sides.setdefault((here, way), there) != there:
@@ -220,8 +211,8 @@ class _Check:
                 self.fail(part.id, "needs facts base(food, ingredient) and in(ingredient, RECIPE)")
 
     def quests(self) -> None:
-        if len(self.game.quests) > MOST_QUESTS:
-            self.fail("quests", f"{len(self.game.quests)} of them; at most {MOST_QUESTS} are possible")
+        if len(self.game.quests) > MOST["quests"]:
+            self.fail("quests", f"{len(self.game.quests)} of them; at most {MOST['quests']} are possible")
         for number, quest in enumerate(self.game.quests):
             where = f"quest {number}"
             if type(quest.reward) is not int or abs(quest.reward) > LARGEST_REWARD:

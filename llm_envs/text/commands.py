@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from llm_envs.text.game import DIRECTIONS, Game, kind_of
+from llm_envs.text.game import CONTAINERS, DIRECTIONS, SUPPORTERS, Game, kind_of
 from llm_envs.text.layout import (
     CHOP,
     CLOSING,
@@ -28,7 +28,7 @@ from llm_envs.text.layout import (
 from llm_envs.text.numbers import Numbers
 
 Command = tuple[str, int, int, int, int]  # text, verb, x, y, and y's ordinal (see `strides`)
-SUPPORTERS, CONTAINERS, HEATS = ("s", "stove"), ("c", "oven", "toaster"), ("oven", "stove", "toaster")
+HEATS = ("oven", "stove", "toaster")
 
 
 def ordinals(game: Game, numbers: Numbers) -> dict[str, dict[str, int]]:

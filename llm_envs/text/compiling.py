@@ -72,7 +72,6 @@ class Book:
     meanings: list[tuple[int, int, int]]  # (verb, x, y) of each number
     facts: list[str]  # sorted: every fact that can hold
     conditions: np.ndarray  # (facts, 3) uint8: when it does
-    max_score: float
 
     @cached_property
     def plain(self) -> dict[str, int]:
@@ -144,11 +143,4 @@ def make_book(plan: Plan) -> Book:
         [command[1:4] for command in plan.commands],
         facts,
         np.array([able[fact] for fact in facts], np.uint8).reshape(-1, 3),
-        max_score(plan.game),
     )
-
-
-def max_score(game: Game) -> float:
-    """Return the most points a game can give, as TextWorld counts: without losses that one may leave."""
-    counted = [quest for quest in game.quests if not quest.optional or quest.reward > 0]
-    return float("inf") if any(quest.repeatable for quest in counted) else sum(quest.reward for quest in counted)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from llm_envs.text.game import Fact, Game, kind_of
+from llm_envs.text.game import Fact, Game, kind_of, place_fact
 from llm_envs.text.layout import (
     ALWAYS,
     AT_ROOM,
@@ -97,8 +97,7 @@ class Conditions:
             yield "at", "P", room
         for thing in numbers.portables:
             for holder in numbers.holders:
-                kind = kind_of(holder)
-                yield ("at" if kind == "r" else "on" if kind in ("s", "stove") else "in"), thing, holder
+                yield place_fact(thing, holder)
             if kind_of(thing) in ("f", "meal"):
                 for name in FOODS:
                     if self.cooking or name not in WHILE_COOKING:

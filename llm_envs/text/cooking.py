@@ -114,10 +114,11 @@ def cooking(
         for food in FOODS
         if available(food, ids) and food.can_be_cooked >= cook and food.can_be_cut >= cut  # False < True
     ]
-    foods = [fitting[int(k)] for k in rng.permutation(len(fitting))[:count]]
     ingredients = [
-        draw_preparation(rng, food, "I" if k >= settings["take"] else maker.pick(available(food, ids)), ids, cook, cut)
-        for k, food in enumerate(foods)
+        draw_preparation(
+            maker, food, "I" if k >= settings["take"] else maker.pick(available(food, ids)), ids, cook, cut
+        )
+        for k, food in enumerate(maker.draw(fitting, count))
     ]
     others = min(MOST_OTHERS, abs(int(3 * rng.standard_normal() + count)))
     slots = max(count, 2 if cut else 1) if settings["drop"] else 0

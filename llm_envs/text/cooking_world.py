@@ -83,10 +83,10 @@ def draw_ingredients(maker: Maker, ids: dict[str, str], count: int) -> list[Ingr
     for number, food in enumerate(FOODS):
         for place in available(food, ids):
             choices.setdefault(rooms.get(place, place), []).append((number, place))
-    order = [list(choices)[int(k)] for k in maker.rng.permutation(len(choices))]
+    order = maker.draw(list(choices))
     chosen: dict[int, Ingredient] = {}
     for k in range(count):
         free = [choice for choice in choices[order[k % len(order)]] if choice[0] not in chosen]
-        number, place = free[int(maker.rng.integers(len(free)))]
-        chosen[number] = draw_preparation(maker.rng, FOODS[number], place, ids, cook=False, cut=False)
+        number, place = maker.pick(free)
+        chosen[number] = draw_preparation(maker, FOODS[number], place, ids, cook=False, cut=False)
     return list(chosen.values())

@@ -3,10 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from llm_envs.text.game import DIRECTIONS
+from llm_envs.text.game import BACK, DIRECTIONS, beside
 
-STEPS = {"north": (0, -1), "south": (0, 1), "east": (1, 0), "west": (-1, 0)}  # (column, row), rows downward
-OPPOSITE = {"north": "south", "south": "north", "east": "west", "west": "east"}
 GAP = 3  # letters between two columns
 
 
@@ -52,11 +50,6 @@ def lay_out(names: Mapping[int, str], exits: Iterable[Exit]) -> dict[int, tuple[
     return cells
 
 
-def beside(cell: tuple[int, int], way: str) -> tuple[int, int]:
-    """Return the next cell in a direction."""
-    return cell[0] + STEPS[way][0], cell[1] + STEPS[way][1]
-
-
 def fits(cells: Mapping[int, tuple[int, int]], way_out: Exit) -> bool:
     """Say whether an exit's rooms lie side by side, as it says."""
     room, to = cells.get(way_out.room), cells.get(way_out.to)
@@ -75,10 +68,10 @@ def drawn_rows(
 ) -> list[str]:
     """Return the lines of the grid: rooms, and between their rows the ways to the south."""
     doors = {(cells[one.room], one.way): one.shut for one in exits}
-    doors |= {(beside(cell, way), OPPOSITE[way]): shut for (cell, way), shut in doors.items()}
+    doors |= {(beside(cell, way), BACK[way]): shut for (cell, way), shut in doors.items()}
     labels = {cell: label(names, room, here) for room, cell in cells.items()}
     columns = range(min(x for x, _ in labels), max(x for x, _ in labels) + 1)
-    rows = range(min(y for _, y in labels), max(y for _, y in labels) + 1)
+    rows = range(max(y for _, y in labels), min(y for _, y in labels) - 1, -1)
     widths = {x: max([1, *(len(text) for (column, _), text in labels.items() if column == x)]) for x in columns}
     lines = []
     for y in rows:

@@ -1,15 +1,13 @@
 """Which facts there are in each theme: their names, and the types of what they may speak of."""
 
-from llm_envs.text.game import DIRECTIONS, FIXED, PORTABLE
+from llm_envs.text.game import BACK, CONTAINERS, FIXED, PORTABLE, SUPPORTERS
 
 ROOM, DOOR, FOOD, PART, SLOT = ("r",), ("d",), ("f", "meal"), ("ingredient",), ("slot",)
-CONTAINERS, SUPPORTERS = ("c", "oven", "toaster"), ("s", "stove")
 LOCKS = (*CONTAINERS, *DOOR)
 LOCK_STATES, EDIBILITY = ("open", "closed", "locked"), ("edible", "inedible")
 HEATS, CUTS = ("roasted", "fried", "grilled"), ("uncut", "sliced", "diced", "chopped")
 GONE = ("eaten", "consumed", "used")
-WAYS = tuple(f"{direction}_of" for direction in DIRECTIONS)
-BACK = {"north_of": "south_of", "south_of": "north_of", "east_of": "west_of", "west_of": "east_of"}
+WAYS = {f"{way}_of": f"{back}_of" for way, back in BACK.items()}  # fact of a direction -> fact of the way back
 
 Shape = tuple[tuple[str, ...], ...]  # the types that each argument may have
 COIN_FACTS: dict[str, tuple[Shape, ...]] = {

@@ -21,13 +21,27 @@ Fact = tuple[str, ...]  # name and ids: ("in", "k_0", "c_1")
 
 THEMES = ("base", "coin", "cooking", "cooking-drop")  # which rules hold, see llm_envs.text.rules
 PORTABLE = ("f", "k", "meal", "o")  # types of what can be carried: food, key, meal, any other object
-FIXED = ("c", "oven", "s", "stove", "toaster")  # containers (c, oven, toaster) and supporters (s, stove)
+SUPPORTERS, CONTAINERS = ("s", "stove"), ("c", "oven", "toaster")  # types of what holds things on it, in it
+FIXED = tuple(sorted((*SUPPORTERS, *CONTAINERS)))
 DIRECTIONS = ("north", "south", "east", "west")
+BACK = {"north": "south", "south": "north", "east": "west", "west": "east"}
+STEPS = {"north": (0, 1), "south": (0, -1), "east": (1, 0), "west": (-1, 0)}
 
 
 def kind_of(thing_id: str) -> str:
     """Return the type of an id: "oven" of "oven_0", "P" of "P"."""
     return thing_id.rpartition("_")[0] or thing_id
+
+
+def beside(cell: tuple[int, int], way: str) -> tuple[int, int]:
+    """Return the next cell of a grid in a direction."""
+    return cell[0] + STEPS[way][0], cell[1] + STEPS[way][1]
+
+
+def place_fact(thing: str, holder: str) -> Fact:
+    """Return the fact that a thing is in a room, on a supporter, in a container or in the hands ("I")."""
+    kind = kind_of(holder)
+    return ("at" if kind == "r" else "on" if kind in SUPPORTERS else "in", thing, holder)
 
 
 @dataclass(frozen=True)

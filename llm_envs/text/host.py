@@ -11,6 +11,7 @@ from llm_envs.text.forms import mark_commands, pack
 from llm_envs.text.layout import GO, LOST, NONE, TAKE, WON, power_of_two
 from llm_envs.text.moving import is_visible
 from llm_envs.text.parser import parse
+from llm_envs.text.phrases import endless, most_points
 from llm_envs.text.quests import holds
 from llm_envs.text.telling import longest_turn, say_description, say_inventory, tell_start, tell_turn
 from llm_envs.world import record
@@ -22,7 +23,7 @@ def survey(states, row, levels, sheets, mask, order, commands, conditions, facts
     """Write a row's feedback, description and inventory, and list its admissible commands and the facts that hold.
 
     `order` is each command's number, sorted as strings; `commands` and `facts` get places in the sorted tables.
-    Returns how many there are of each.
+    Returns how many there are of each, whether the score has no end, and the most points where it has one.
     """
     state, level = states[row], levels[states[row].level]
     for k in range(sheets.shape[0]):
@@ -44,7 +45,7 @@ def survey(states, row, levels, sheets, mask, order, commands, conditions, facts
     for k in range(conditions.shape[0]):
         facts[true] = k
         true += holds(state, conditions[k, 0], conditions[k, 1], conditions[k, 2])
-    return found, true
+    return found, true, endless(level), most_points(level)
 
 
 def applies(states, row, levels, number):
@@ -88,7 +89,7 @@ class Host:
         states, levels = batch.records
         _, book = self.look_up(batch, row)
         conditions = book.conditions if self.with_facts else self.none
-        found, true = self.survey(
+        found, true, no_end, most = self.survey(
             states, row, levels, self.sheets, self.mask, book.order, self.commands, conditions, self.facts
         )
         state, names = states[row], book.commands
@@ -99,7 +100,7 @@ class Host:
             "inventory": self.text(INVENTORY),
             "admissible_commands": [names[k] for k in self.commands[:found].tolist()],
             "score": int(state["score"]),
-            "max_score": book.max_score,
+            "max_score": float("inf") if no_end else int(most),
             "won": bool(ending == WON),
             "lost": bool(ending == LOST),
         }

@@ -38,9 +38,11 @@ Source:       Ours, in the manner of TextWorld's custom games (Cote et al., 2018
 import numpy as np
 
 from llm_envs.text.family import text_game
-from llm_envs.text.game import Game
-from llm_envs.text.making import Maker, Walk, floor_plan
+from llm_envs.text.floor_plans import floor_plan
+from llm_envs.text.game import Game, place_fact
+from llm_envs.text.making import Maker
 from llm_envs.text.places import DOORS, OBJECTS, ROOMS, furnish
+from llm_envs.text.walkthrough import Walk
 from llm_envs.world import check_range
 
 OTHER = {"open": "closed", "closed": "open"}
@@ -57,8 +59,8 @@ def house(seed: int, rooms: int = 6, objects: int = 8, quests: int = 3) -> Game:
     maker = Maker("house", "base", np.random.default_rng(seed))
     ids = [maker.room(name) for name in maker.draw(tuple(ROOMS), rooms)]
     states = {}  # of what can be opened or closed
-    door_names = iter(maker.draw(DOORS, len(DOORS)))
-    for here, way, there in floor_plan(maker.rng, rooms, extra=0.2):
+    door_names = iter(maker.draw(DOORS))
+    for here, way, there in floor_plan(maker, rooms, extra=0.2):
         name = next(door_names, "") if maker.rng.random() < 0.5 else ""
         state = maker.pick(tuple(OTHER))
         door = maker.connect(ids[here], way, ids[there], name, state)
@@ -78,7 +80,7 @@ def house(seed: int, rooms: int = 6, objects: int = 8, quests: int = 3) -> Game:
 
     walk, told = Walk(maker.things, maker.facts), []
     errands: list[tuple[str, ...]] = []  # verb, thing, and where to put it
-    movable, closable = maker.draw(tuple(places), objects), maker.draw(tuple(states), len(states))
+    movable, closable = maker.draw(tuple(places), objects), maker.draw(tuple(states))
     for _ in range(quests):
         kind = maker.pick(("put", "put", "take", "turn"))
         if kind == "turn" and closable:
@@ -90,7 +92,7 @@ def house(seed: int, rooms: int = 6, objects: int = 8, quests: int = 3) -> Game:
         elif kind == "put":
             thing = movable.pop()
             goal = maker.pick([place for place in furniture if place != places[thing]])
-            maker.quest(maker.where(thing, goal))
+            maker.quest(place_fact(thing, goal))
             errands.append(("put", thing, goal))
             word = "into" if goal in states else "on"
             told.append(f"put the {walk.names[thing]} {word} the {walk.names[goal]}")

@@ -34,9 +34,11 @@ Source:       Ours; the rules are TextWorld's (Cote et al., 2018).
 import numpy as np
 
 from llm_envs.text.family import text_game
+from llm_envs.text.floor_plans import floor_plan
 from llm_envs.text.game import Game
-from llm_envs.text.making import Maker, Walk, floor_plan, with_article
+from llm_envs.text.making import Maker, with_article
 from llm_envs.text.places import OBJECTS, ROOMS, furnish, lock_names
+from llm_envs.text.walkthrough import Walk
 from llm_envs.world import check_range
 
 
@@ -52,11 +54,11 @@ def key_quest(seed: int, locks: int = 2, rooms: int = 6) -> Game:
         kinds[kinds.index("door")] = "chest"
     names = lock_names(maker, kinds)
     door_names = [name for (name, _), kind in zip(names, kinds, strict=True) if kind == "door"]
-    behind = sorted((maker.rng.permutation(rooms - 1)[: len(door_names)] + 1).tolist())  # the rooms that doors lead to
+    behind = sorted(maker.draw(range(1, rooms), len(door_names)))  # the rooms that doors lead to
 
     part = [0] * rooms  # for each room, the number of the last locked door on the way to it
     doors: list[str] = []
-    for near, way, k in floor_plan(maker.rng, rooms):
+    for near, way, k in floor_plan(maker, rooms):
         part[k] = part[near]
         if k in behind:
             part[k] = len(doors) + 1

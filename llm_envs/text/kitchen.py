@@ -6,10 +6,8 @@ Foods and facts are of the kinds of TextWorld's cooking challenge (Cote et al., 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
-from llm_envs.text.game import DIRECTIONS
-from llm_envs.text.making import STEPS, Maker
+from llm_envs.text.game import DIRECTIONS, beside
+from llm_envs.text.making import Maker
 
 
 class Food(NamedTuple):
@@ -100,7 +98,7 @@ MOST_EXTRAS = 7  # with the furniture that is always there at most 16 pieces
 USES = {"oven": "One can roast food in it.", "stove": "One can fry food on it.", "toaster": "One can grill food on it."}
 
 
-def draw_map(rng: np.random.Generator, groups: Sequence[Sequence[str]]) -> list[tuple[str, str, str]]:
+def draw_passages(maker: Maker, groups: Sequence[Sequence[str]]) -> list[tuple[str, str, str]]:
     """Join the rooms to the first one of `groups`, one group after the other; return (room, direction, other room).
 
     Rooms stand on a grid; each hangs on one that may be its neighbour, in the order in which they appear here, and half
@@ -113,27 +111,28 @@ def draw_map(rng: np.random.Generator, groups: Sequence[Sequence[str]]) -> list[
             rest = [room for room in group if room not in cells.values()]
             while rest:
                 sides = [
-                    (here, way, (x + STEPS[way][0], y + STEPS[way][1]), room)
-                    for (x, y), here in cells.items()
+                    (here, way, beside(cell, way), room)
+                    for cell, here in cells.items()
                     for way in DIRECTIONS
-                    if (x + STEPS[way][0], y + STEPS[way][1]) not in cells
+                    if beside(cell, way) not in cells
                     for room in rest
                     if frozenset((here, room)) in JOINED
                 ]
                 if not sides:
                     break
-                here, way, cell, room = sides[int(rng.integers(len(sides)))]
+                here, way, cell, room = maker.pick(sides)
                 cells[cell] = room
                 passages.append((here, way, room))
                 rest.remove(room)
         if len(cells) == sum(map(len, groups)):
             break
     found = {frozenset((here, room)) for here, _, room in passages}
-    for (x, y), here in cells.items():
+    for cell, here in cells.items():
         for way in ("north", "east"):
-            pair = frozenset((here, cells.get((x + STEPS[way][0], y + STEPS[way][1]), here)))
-            if pair in JOINED - found and rng.random() < 0.5:
-                passages.append((here, way, cells[(x + STEPS[way][0], y + STEPS[way][1])]))
+            room = cells.get(beside(cell, way), here)
+            pair = frozenset((here, room))
+            if pair in JOINED - found and maker.rng.random() < 0.5:
+                passages.append((here, way, room))
     return passages
 
 
@@ -142,11 +141,11 @@ def build_house(maker: Maker, groups: Sequence[Sequence[str]], doors: str, lids:
 
     Args:
         maker: where they are built.
-        groups: names of rooms, the kitchen first; see `draw_map`.
+        groups: names of rooms, the kitchen first; see `draw_passages`.
         doors: "open" or "closed"; empty for a house without doors.
         lids: "open" or "closed", the state of every container and of the oven.
     """
-    passages = draw_map(maker.rng, groups)
+    passages = draw_passages(maker, groups)
     names = list(dict.fromkeys((groups[0][0], *(room for _, _, room in passages))))
     ids = {name: maker.room(name) for name in names}
     for here, way, there in passages:
@@ -154,7 +153,7 @@ def build_house(maker: Maker, groups: Sequence[Sequence[str]], doors: str, lids:
         maker.connect(ids[here], way, ids[there], maker.pick(choices) if choices else "", doors or "open")
     extras = [(room, piece) for room in names for piece in SOMETIMES.get(room, ())]
     count = int(maker.rng.integers(min(MOST_EXTRAS, len(extras)) + 1))
-    chosen = {extras[int(k)] for k in maker.rng.permutation(len(extras))[:count]}
+    chosen = maker.draw(extras, count)
     for room in names:
         for kind, name in (*ALWAYS.get(room, ()), *SOMETIMES.get(room, ())):
             if (kind, name) in ALWAYS.get(room, ()) or (room, (kind, name)) in chosen:

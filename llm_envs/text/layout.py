@@ -30,8 +30,8 @@ GRILLED, ROASTED, FRIED, HEAT = 64, 128, 192, 192
 UNCUT, SLICED, DICED, CHOPPED, CUT = 1, 2, 3, 4, 7
 EATEN, USED, CONSUMED, GONE = 8, 16, 24, 24
 
-# level.traits[p]
-FOOD, SHARP, DRINKABLE, MEAL, CUTTABLE = 1, 2, 4, 8, 16
+# level.traits[p]; no rule reads MEAL, but without it the hashes of levels, and so their splits, would be others
+FOOD, SHARP, DRINKABLE, MEAL = 1, 2, 4, 8
 
 # level.quest_flags[q]
 OPTIONAL, REPEATABLE, HAS_WIN = 1, 2, 4

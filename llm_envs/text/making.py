@@ -1,14 +1,13 @@
-"""A `Maker` builds a `Game` step by step, and writes its descriptions; a `Walk` finds the commands that win it."""
+"""A `Maker` builds a `Game` step by step, and writes its descriptions."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from llm_envs.text.game import DIRECTIONS, PORTABLE, Fact, Game, Quest, Thing, kind_of
+from llm_envs.text.game import BACK, DIRECTIONS, SUPPORTERS, Fact, Game, Quest, Thing, place_fact
 
-STEPS = {"north": (0, 1), "south": (0, -1), "east": (1, 0), "west": (-1, 0)}
-BACK = {"north": "south", "south": "north", "east": "west", "west": "east"}
+T = TypeVar("T")
 OPENERS = ("You are in the {}.", "This is the {}.", "You stand in the {}.", "You have come to the {}.")
 HERE = ("There is {} here.", "You see {}.", "You notice {}.")
 WAYS = ("An exit leads {}.", "You can go {}.", "The way {} is open.")
@@ -26,12 +25,12 @@ class Maker:
         self.places: dict[str, list[str]] = {}  # room -> fixed things
         self.counts: dict[str, int] = {}
 
-    def pick(self, choices: Sequence[str]) -> str:
+    def pick(self, choices: Sequence[T]) -> T:
         """Return one of `choices`, drawn."""
         return choices[int(self.rng.integers(len(choices)))]
 
-    def draw(self, choices: Sequence[str], count: int) -> list[str]:
-        """Return `count` different ones of `choices`, drawn, in any order."""
+    def draw(self, choices: Sequence[T], count: int | None = None) -> list[T]:
+        """Return `count` different ones of `choices`, or all of them, in drawn order."""
         return [choices[i] for i in self.rng.permutation(len(choices))[:count].tolist()]
 
     def add(self, kind: str, name: str = "", text: str = "", indefinite: str = "", synonyms: Sequence[str] = ()) -> str:
@@ -82,15 +81,10 @@ class Maker:
             synonyms: Sequence[str] = ()) -> str:  # fmt: skip
         """Put a portable thing of these one-place facts on a floor, on or into a fixed thing, or into hands ("I")."""
         thing = self.add(kind, name, text or f"The {name} looks as one would expect.", indefinite, synonyms)
-        self.say(*self.where(thing, place))
+        self.say(*place_fact(thing, place))
         for trait in traits:
             self.say(trait, thing)
         return thing
-
-    def where(self, thing: str, place: str) -> Fact:
-        """Return the fact that a portable thing is at a place."""
-        kind = kind_of(place)
-        return ("at" if kind == "r" else "on" if kind in ("s", "stove") else "in", thing, place)
 
     def quest(self, *win: Fact, fail: Sequence[Sequence[Fact]] = (), reward: int = 1, **flags: bool) -> None:
         """Add a quest with one win event, or none, and fail events."""
@@ -125,7 +119,7 @@ class Maker:
 
     def _furniture(self, thing: str) -> str:
         name, kind = self.things[thing].name, self.things[thing].kind
-        if kind in ("s", "stove"):
+        if kind in SUPPORTERS:
             told = f" On the {name} you see [a list of things on the {thing}]."
             return f"{self._here(with_article(name))}[if there is something on the {thing}]{told}[end if]"
         if not any((state, thing) in self.facts for state in ("open", "closed", "locked")):
@@ -157,142 +151,3 @@ STATE_OF_SELF = "[if open]It is open.[else if closed]It is closed.[otherwise]It 
 def with_article(name: str) -> str:
     """Return a name with "a" or "an", as the game's lists choose it."""
     return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
-
-
-def lay_out(maker: Maker, names: Sequence[str], extra: float = 0.0) -> list[str]:
-    """Make a room for each name and join them by free exits as `floor_plan` says; return their ids, as the names."""
-    rooms = [maker.room(name) for name in names]
-    for here, way, there in floor_plan(maker.rng, len(names), extra):
-        maker.connect(rooms[here], way, rooms[there])
-    return rooms
-
-
-def floor_plan(rng: np.random.Generator, count: int, extra: float = 0.0) -> list[tuple[int, str, int]]:
-    """Draw a plan of rooms 0 to `count` - 1 on a square grid: the passages (room, direction, other room).
-
-    First a random tree: passage k - 1 leads from a lower room to room k. Then each further pair of neighbours is joined
-    with chance `extra`.
-    """
-    cells, passages = {(0, 0): 0}, []
-    for k in range(1, count):
-        open_sides = [
-            (room, way, (x + STEPS[way][0], y + STEPS[way][1]))
-            for (x, y), room in cells.items()
-            for way in DIRECTIONS
-            if (x + STEPS[way][0], y + STEPS[way][1]) not in cells
-        ]
-        near, way, cell = open_sides[int(rng.integers(len(open_sides)))]
-        passages.append((near, way, k))
-        cells[cell] = k
-    joined = {frozenset((here, there)) for here, _, there in passages}
-    for (x, y), room in cells.items():
-        for way in ("north", "east"):
-            other = cells.get((x + STEPS[way][0], y + STEPS[way][1]))
-            if other is not None and {room, other} not in joined and rng.random() < extra:
-                passages.append((room, way, other))
-    return passages
-
-
-class Walk:
-    """The commands of a player who knows the whole game, written down while they change its facts.
-
-    Each method walks to where it is possible, fetches the keys that are needed and opens what is in the way.
-    """
-
-    def __init__(self, things: Mapping[str, Thing], facts: Sequence[Fact]) -> None:
-        self.names = {key: thing.name for key, thing in things.items()}
-        self.facts = set(facts)
-        self.keys = {fact[2]: fact[1] for fact in facts if fact[0] == "match"}
-        portable = {key for key, thing in things.items() if thing.kind in PORTABLE}
-        self.rooms = {fact[1]: fact[2] for fact in facts if fact[0] == "at" and fact[1] not in portable}  # P included
-        self.places = {fact[1]: fact[2] for fact in facts if fact[0] in ("at", "in", "on") and fact[1] in portable}
-        doors = {(fact[1], fact[3]): fact[2] for fact in facts if fact[0] == "link"}
-        for (here, _), door in doors.items():
-            self.rooms.setdefault(door, here)  # one of the rooms that it joins
-        self.exits: dict[str, list[tuple[str, str, str]]] = {}  # room -> (direction, room, door or "")
-        for name, there, here in (fact for fact in facts if fact[0].endswith("_of")):
-            self.exits.setdefault(here, []).append((name.removesuffix("_of"), there, doors.get((here, there), "")))
-        self.commands: list[str] = []
-
-    def go(self, room: str) -> None:
-        """Go to a room on a way of the fewest rooms."""
-        for _, _, door in self.route(room):
-            if ("locked", door) in self.facts:
-                self.take(self.keys[door])
-        for way, there, door in self.route(room):
-            if door:
-                self._open(door)
-            self.rooms["P"] = there
-            self.commands.append(f"go {way}")
-
-    def take(self, thing: str) -> None:
-        """Have a portable thing."""
-        place = self.places[thing]
-        if place == "I":
-            return
-        if place in self.rooms:
-            self._reach(place)
-        else:
-            self.go(place)
-        self.commands.append(
-            f"take {self.names[thing]}" + (f" from {self.names[place]}" if place in self.rooms else "")
-        )
-        self.places[thing] = "I"
-
-    def put(self, thing: str, place: str) -> None:
-        """Put a portable thing on a supporter or into a container."""
-        self.take(thing)
-        self._reach(place)
-        words = "put {} on {}" if place.startswith("s") else "insert {} into {}"
-        self.commands.append(words.format(self.names[thing], self.names[place]))
-        self.places[thing] = place
-
-    def open(self, thing: str) -> None:
-        """Have a door or container open."""
-        if ("open", thing) not in self.facts:
-            self._reach(thing)
-
-    def unlock(self, thing: str) -> None:
-        """Have a door or container unlocked."""
-        self._beside(thing)
-        self._unlock(thing)
-
-    def close(self, thing: str) -> None:
-        """Have a door or container closed."""
-        self._beside(thing)
-        self._change(thing, "open", "closed", "close {}")
-
-    def _reach(self, thing: str) -> None:
-        """Stand beside a door or a fixed thing, and have it open if it can be."""
-        self._beside(thing)
-        self._open(thing)
-
-    def _beside(self, thing: str) -> None:
-        if ("locked", thing) in self.facts:
-            self.take(self.keys[thing])
-        if not any(door == thing for _, _, door in self.exits.get(self.rooms["P"], ())):
-            self.go(self.rooms[thing])
-
-    def _open(self, thing: str) -> None:
-        self._unlock(thing)
-        self._change(thing, "closed", "open", "open {}")
-
-    def _unlock(self, thing: str) -> None:
-        if ("locked", thing) in self.facts:
-            self._change(thing, "locked", "closed", f"unlock {{}} with {self.names[self.keys[thing]]}")
-
-    def _change(self, thing: str, old: str, new: str, words: str) -> None:
-        if (old, thing) in self.facts:
-            self.facts ^= {(old, thing), (new, thing)}
-            self.commands.append(words.format(self.names[thing]))
-
-    def route(self, room: str) -> list[tuple[str, str, str]]:
-        """Return the ways from here to a room, by breadth-first search."""
-        routes: dict[str, list[tuple[str, str, str]]] = {self.rooms["P"]: []}
-        queue = [self.rooms["P"]]
-        for here in queue:  # grows while it is read
-            for step in self.exits.get(here, ()):
-                if step[1] not in routes:
-                    routes[step[1]] = [*routes[here], step]
-                    queue.append(step[1])
-        return routes[room]

@@ -40,8 +40,8 @@ import numpy as np
 
 from llm_envs.text.coin_words import NAMES
 from llm_envs.text.family import text_game
-from llm_envs.text.game import DIRECTIONS, Game
-from llm_envs.text.making import BACK, STEPS, Maker
+from llm_envs.text.game import BACK, DIRECTIONS, Game, beside
+from llm_envs.text.making import Maker
 from llm_envs.world import check_range
 
 ROOMS = [name.lower() for name in NAMES if name != "Map Room"]
@@ -54,7 +54,7 @@ def map_reader(seed: int, rooms: int = 10, distance: int = 3) -> Game:
     check_range("rooms", rooms, 2, 40)
     check_range("distance", distance, 1, rooms - 1)
     maker = Maker("map_reader", "base", np.random.default_rng(seed))
-    names = [ROOMS[i] for i in maker.rng.permutation(len(ROOMS))[:rooms]]
+    names = maker.draw(ROOMS, rooms)
     ids, ways = lay_out_from(maker, names, distance)
     start, goal = ids[0], ids[distance]
     maker.start(start)
@@ -88,7 +88,7 @@ def lay_out_from(maker: Maker, names: Sequence[str], distance: int) -> tuple[lis
         cells[here] = room
     for room in range(distance + 1, len(rooms)):
         free = [(near, way) for near in cells for way in DIRECTIONS if beside(near, way) not in cells]
-        near, way = free[int(maker.rng.integers(len(free)))]
+        near, way = maker.pick(free)
         maker.connect(rooms[cells[near]], way, rooms[room])
         cells[beside(near, way)] = room
     for cell, room in cells.items():
@@ -99,18 +99,13 @@ def lay_out_from(maker: Maker, names: Sequence[str], distance: int) -> tuple[lis
     return rooms, ways
 
 
-def beside(cell: tuple[int, int], way: str) -> tuple[int, int]:
-    """Return the cell next to one in a direction."""
-    return cell[0] + STEPS[way][0], cell[1] + STEPS[way][1]
-
-
 def map_text(maker: Maker, rooms: Sequence[str]) -> str:
     """Return a sentence for each room, in drawn order, on the rooms that it touches."""
     lines = []
-    for i in maker.rng.permutation(len(rooms)):
-        near = sorted(f"the {maker.things[other].name}" for other, _ in maker.exits[rooms[i]].values())
+    for room in maker.draw(rooms):
+        near = sorted(f"the {maker.things[other].name}" for other, _ in maker.exits[room].values())
         listed = f"{', '.join(near[:-1])} and {near[-1]}" if near[1:] else near[0]
-        lines.append(f"The {maker.things[rooms[i]].name} touches {listed}.")
+        lines.append(f"The {maker.things[room].name} touches {listed}.")
     return " ".join(lines)
 
 

@@ -32,6 +32,8 @@ Source:       After the game of this name in TextWorldExpress (Jansen & Cote, 20
     You put the swan on the table. *** You lost! ***
 """
 
+from itertools import pairwise
+
 import numpy as np
 
 from llm_envs.text.family import text_game
@@ -50,18 +52,17 @@ def pecking_order(seed: int, things: int = 4) -> Game:
     """Make the game of this seed; see the module for the arguments."""
     check_range("things", things, 2, 8)
     maker = Maker("pecking_order", "base", np.random.default_rng(seed))
-    order = [BIRDS[i] for i in maker.rng.permutation(len(BIRDS))[:things]]
+    order = maker.draw(BIRDS, things)
     room = maker.room(maker.pick(ROOMS))
     maker.start(room)
     table = maker.fix("s", "table", room)
     birds = {}
-    for i in maker.rng.permutation(things):
-        birds[order[i]] = maker.put("o", order[i], room, f"{with_article(order[i]).capitalize()}, carved from wood.")
-    colors = [COLORS[i] for i in maker.rng.permutation(len(COLORS))]
-    notes = [f"{color} note" for color in colors[: things - 1]]
-    for note, i in zip(notes, maker.rng.permutation(things - 1), strict=True):
-        pair = [f"The {order[i]} goes before the {order[i + 1]}.", f"The {order[i + 1]} goes after the {order[i]}."]
-        maker.put("o", note, "I", f"The {note} says: {maker.pick(pair)}")
+    for bird in maker.draw(order):
+        birds[bird] = maker.put("o", bird, room, f"{with_article(bird).capitalize()}, carved from wood.")
+    notes = [f"{color} note" for color in maker.draw(COLORS, things - 1)]
+    for note, (one, next_one) in zip(notes, maker.draw(list(pairwise(order))), strict=True):
+        words = [f"The {one} goes before the {next_one}.", f"The {next_one} goes after the {one}."]
+        maker.put("o", note, "I", f"The {note} says: {maker.pick(words)}")
     in_order(maker, [birds[bird] for bird in order], table, room)
     placing = [command for bird in order for command in (f"take {bird}", f"put {bird} on table")]
     return maker.game(

@@ -180,8 +180,8 @@ def endless(level):
 
 @njit
 def most_points(level):
-    """Return the sum of the rewards, without the losses that one may leave."""
-    total = 0
+    """Return the sum of the rewards, as TextWorld counts: without the losses that one may leave."""
+    total = np.int64(0)
     for quest in range(level.quests):
         if not level.quest_flags[quest] & OPTIONAL or level.quest_reward[quest] > 0:
             total += level.quest_reward[quest]

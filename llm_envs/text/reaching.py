@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from llm_envs.text.game import DIRECTIONS, FIXED, PORTABLE, Fact, Game, kind_of
+from llm_envs.text.game import DIRECTIONS, FIXED, PORTABLE, SUPPORTERS, Fact, Game, kind_of
 
 CONSTANT = {"link", "match", "base", "out", "cooking_location", "sharp", "cuttable", "cookable", "drinkable",
             *(f"ingredient_{number}" for number in range(1, 6)), *(f"{way}_of" for way in DIRECTIONS)}  # fmt: skip
@@ -52,7 +52,7 @@ class Reach:
         """Say whether a thing can be taken from, or put into, a room, a fixed thing or the hands."""
         if holder == "I" or kind_of(holder) == "r":
             return holder in self.rooms or holder == "I"
-        return self.can_open(holder) if kind_of(holder) not in ("s", "stove") else self.place[holder] in self.rooms
+        return self.place[holder] in self.rooms if kind_of(holder) in SUPPORTERS else self.can_open(holder)
 
     def can_open(self, lock: str) -> bool:
         """Say whether a door or a container is open or can be opened."""

@@ -6,10 +6,9 @@ Facts and quests are those of TextWorld's cooking challenge (Cote et al., 2018; 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from llm_envs.text.kitchen import FOODS, LOOKS, Food, available
-from llm_envs.text.making import Maker, Walk
+from llm_envs.text.making import Maker
+from llm_envs.text.walkthrough import Walk
 
 HEATS = {"fried": "fry", "roasted": "roast", "grilled": "grill"}  # and the verb of the cookbook
 CUTS = {"sliced": "slice", "diced": "dice", "chopped": "chop"}
@@ -25,9 +24,7 @@ class Ingredient(NamedTuple):
     cut: str  # uncut, sliced, diced, chopped
 
 
-def draw_preparation(
-    rng: np.random.Generator, food: Food, place: str, ids: Mapping[str, str], cook: bool, cut: bool
-) -> Ingredient:
+def draw_preparation(maker: Maker, food: Food, place: str, ids: Mapping[str, str], cook: bool, cut: bool) -> Ingredient:
     """Draw what a recipe wants of a food; `cook` and `cut`: leaving it raw, uncut, will not do."""
     heats = [heat for heat in HEATS if food.can_be_cooked and SOURCES[heat] in ids]
     cuts = list(CUTS) if food.can_be_cut else []
@@ -35,7 +32,7 @@ def draw_preparation(
         heats.append("raw")
     if not cut or not cuts:
         cuts.append("uncut")
-    return Ingredient(food, place, heats[int(rng.integers(len(heats)))], cuts[int(rng.integers(len(cuts)))])
+    return Ingredient(food, place, maker.pick(heats), maker.pick(cuts))
 
 
 def cook_meal(
@@ -82,10 +79,9 @@ def put_foods(
     maker: Maker, ids: Mapping[str, str], ingredients: Sequence[Ingredient], others: int, cook: bool, cut: bool
 ) -> dict[str, str]:
     """Put the ingredients and other foods where they belong; return the id of each by its name."""
-    rng = maker.rng
     traits = {one.food: traits_of(one, cook, cut) for one in ingredients}
     places = {one.food: one.place for one in ingredients}
-    rest = [FOODS[int(k)] for k in rng.permutation(len(FOODS)) if FOODS[int(k)] not in places]
+    rest = [food for food in maker.draw(FOODS) if food not in places]
     for one in ingredients:  # something like it in the same place
         words = one.food.name.split()
         for food in rest if one.place != "I" else ():
@@ -95,11 +91,10 @@ def put_foods(
                 break
     for food in [food for food in rest if food not in places and available(food, ids)][:others]:
         places[food] = maker.pick(available(food, ids))
-    order = list(places)
     return {
         food.name: maker.put("f", food.name, places[food], maker.pick(LOOKS), food.indefinite,
                              traits.get(food, food.traits))
-        for food in (order[int(k)] for k in rng.permutation(len(order)))  # lists must not tell the ingredients
+        for food in maker.draw(list(places))  # lists must not tell the ingredients
     }  # fmt: skip
 
 
@@ -155,7 +150,7 @@ def walk_through(
     walk.commands.append("examine cookbook")
     missing = [food for food in foods if walk.places[food] != "I"]
     while missing:
-        rooms = nearest_first(walk)
+        rooms = walk.nearest_first()
         missing.sort(key=lambda food: rooms.index(walk.rooms.get(walk.places[food], walk.places[food])))
         walk.take(missing.pop(0))
     for heat in ("grilled", "fried", "roasted") if cook else ():
@@ -168,14 +163,6 @@ def walk_through(
         verbs = {food: CUTS[one.cut] for food, one in zip(foods, ingredients, strict=True) if one.cut in CUTS}
         cut_up(walk, foods, verbs, crowded=slots == len(foods))
     return [*walk.commands, "prepare meal", "eat meal"]
-
-
-def nearest_first(walk: Walk) -> list[str]:
-    """Return the rooms in order of their distance."""
-    rooms = [walk.rooms["P"]]
-    for here in rooms:  # grows while it is read
-        rooms += [there for _, there, _ in walk.exits.get(here, ()) if there not in rooms]
-    return rooms
 
 
 def cut_up(walk: Walk, foods: Sequence[str], verbs: Mapping[str, str], crowded: bool) -> None:

@@ -37,7 +37,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from llm_envs.text.family import text_game
-from llm_envs.text.game import Fact, Game
+from llm_envs.text.game import Fact, Game, place_fact
 from llm_envs.text.making import Maker
 from llm_envs.world import check_range
 
@@ -90,7 +90,7 @@ class Play:
                 verb, where = "put" if preposition == "on" else "insert", self.maker.things[place].name
                 found.append(
                     Line(
-                        self.maker.where(thing, place),
+                        place_fact(thing, place),
                         f"{verb} {name} {preposition} {where}",
                         f"put the {name} {preposition} the {where}",
                     )
@@ -110,7 +110,7 @@ def simon_says(seed: int, length: int = 4) -> Game:
     maker = Maker("simon_says", "base", np.random.default_rng(seed))
     play = furnish(maker, length // 2 + 4)  # so many that no line is ever the only one left
     start, simons, note = dict(play.now), list[Line](), list[str]()
-    decoys = set(maker.rng.permutation(length)[: max(1, length // 2)].tolist())
+    decoys = maker.draw(range(length), max(1, length // 2))
     for k in range(length):
         choices = play.lines()
         line = draw(maker, choices)
@@ -121,7 +121,7 @@ def simon_says(seed: int, length: int = 4) -> Game:
         simons.append(line)
         play.do(line)
     maker.put("o", "note", "I", f"The note says: {' '.join(note)}")
-    add_quests(maker, start, simons, every_fact(maker, play))
+    add_quests(maker, start, simons, every_fact(play))
     return maker.game(
         "Do what Simon says, in order, and nothing else. The note in your hands tells what he says.",
         ["examine note", *(line.command for line in simons)],
@@ -136,32 +136,30 @@ def furnish(maker: Maker, count: int) -> Play:
     table = maker.fix("s", "table", room)
     box, cupboard = maker.fix("c", "box", room, "open"), maker.fix("c", "cupboard", room, "closed")
     handled: dict[str, Fact] = {box: ("open", box), cupboard: ("closed", cupboard)}
-    toys = [TOYS[i] for i in maker.rng.permutation(len(TOYS))]
-    foods = [FOODS[i] for i in maker.rng.permutation(len(FOODS))]
+    toys, foods = maker.draw(TOYS), maker.draw(FOODS)
     for k in range(count):
         food = k % 3 == 1
         name = foods[k // 3] if food else toys[k]
         place = (room, "I", table)[k % 3] if k < 3 else maker.pick((room, "I", table))
         thing = maker.put("f" if food else "o", name, place, traits=["edible"] if food else [])
-        handled[thing] = maker.where(thing, place)
+        handled[thing] = place_fact(thing, place)
     return Play(maker, room, handled, {table: "on", box: "into", cupboard: "into"})
 
 
 def draw(maker: Maker, lines: list[Line]) -> Line:
     """Draw a verb, then a line that begins with it."""
     verb = maker.pick(sorted({line.command.split()[0] for line in lines}))
-    choices = [line for line in lines if line.command.split()[0] == verb]
-    return choices[int(maker.rng.integers(len(choices)))]
+    return maker.pick([line for line in lines if line.command.split()[0] == verb])
 
 
-def every_fact(maker: Maker, play: Play) -> list[Fact]:
+def every_fact(play: Play) -> list[Fact]:
     """Return all facts that a thing handled in the game can ever bring about."""
     facts: list[Fact] = []
     for thing in play.now:
         if thing.startswith("c_"):
             facts += [("open", thing), ("closed", thing)]
         else:
-            facts += [maker.where(thing, place) for place in (play.room, "I", *play.furniture)]
+            facts += [place_fact(thing, place) for place in (play.room, "I", *play.furniture)]
             facts += [("eaten", thing)] if thing.startswith("f_") else []
     return facts
 

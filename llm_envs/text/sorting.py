@@ -36,7 +36,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from llm_envs.text.family import text_game
-from llm_envs.text.game import Game
+from llm_envs.text.game import Game, place_fact
 from llm_envs.text.making import Maker
 from llm_envs.world import check_range
 
@@ -56,7 +56,7 @@ def sorting(seed: int, things: int = 4) -> Game:
     room = maker.room(maker.pick(ROOMS))
     maker.start(room)
     box = maker.fix("c", "box", room, "open")
-    sizes = {maker.put("o", label, room): size for label, size in amounts(maker.rng, things)}
+    sizes = {maker.put("o", label, room): size for label, size in amounts(maker, things)}
     order = sorted(sizes, key=sizes.__getitem__)
     in_order(maker, order, box, room)
     names = [maker.things[thing].name for thing in order]
@@ -67,16 +67,16 @@ def sorting(seed: int, things: int = 4) -> Game:
     )
 
 
-def amounts(rng: np.random.Generator, count: int) -> list[tuple[str, int]]:
+def amounts(maker: Maker, count: int) -> list[tuple[str, int]]:
     """Draw `count` different amounts of one measure, in drawn order: a name, and its size in small units."""
-    holder, small, large, ratio, stuff = MEASURES[int(rng.integers(len(MEASURES)))]
-    many = int(rng.integers(1, count))  # in the large unit
-    tenths = [k for k in range(1, 100) if k % 10]
-    sizes = [ratio * (1 + int(k)) for k in rng.permutation(9)[:many]]
-    sizes += [ratio // 10 * tenths[k] for k in rng.permutation(len(tenths))[: count - many]]
-    names = [stuff[k] for k in rng.permutation(len(stuff))]
+    holder, small, large, ratio, stuff = maker.pick(MEASURES)
+    many = int(maker.rng.integers(1, count))  # in the large unit
+    sizes = [ratio * k for k in maker.draw(range(1, 10), many)]
+    sizes += [ratio // 10 * k for k in maker.draw([k for k in range(1, 100) if k % 10], count - many)]
+    kinds = maker.draw(stuff, count)
     labels = [f"{size} {small}" if size % ratio else f"{size // ratio} {large}" for size in sizes]
-    return [(f"{holder} of {labels[k]} of {names[k]}", sizes[k]) for k in rng.permutation(count).tolist()]
+    names = [f"{holder} of {label} of {kind}" for label, kind in zip(labels, kinds, strict=True)]
+    return maker.draw(list(zip(names, sizes, strict=True)))
 
 
 def in_order(maker: Maker, things: Sequence[str], goal: str, room: str) -> None:
@@ -85,6 +85,6 @@ def in_order(maker: Maker, things: Sequence[str], goal: str, room: str) -> None:
     Conditions cannot say "not", so the fail events name the only other places: the room's floor and the hands.
     """
     for k, thing in enumerate(things):
-        there = maker.where(thing, goal)
-        elsewhere = [maker.where(earlier, place) for earlier in things[:k] for place in (room, "I")]
+        there = place_fact(thing, goal)
+        elsewhere = [place_fact(earlier, place) for earlier in things[:k] for place in (room, "I")]
         maker.quest(there, fail=[[there, missing] for missing in elsewhere])

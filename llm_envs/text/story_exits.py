@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from llm_envs.text.game import DIRECTIONS
-from llm_envs.text.making import BACK, Maker
+from llm_envs.text.game import BACK, DIRECTIONS
+from llm_envs.text.making import Maker
 from llm_envs.text.story_words import STATES
 from llm_envs.text.yaml_lines import Item
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 
 from llm_envs.text.checking import LONGEST_NAME, LONGEST_TEXT
-from llm_envs.text.game import PORTABLE, Fact, kind_of
+from llm_envs.text.game import PORTABLE, Fact, kind_of, place_fact
 from llm_envs.text.yaml_lines import Item, unknown
 
 NAME = re.compile(r"[a-z0-9]+(?:['-][a-z0-9]+)*(?: [a-z0-9]+(?:['-][a-z0-9]+)*)*")
@@ -80,10 +80,11 @@ def _condition(part: str, item: Item, ids: Mapping[str, str]) -> Fact:
         raise item.error(f"{part!r}: {name} cannot be moved, so that this never changes")
     if kind_of(holder) not in ("r", "c", "s", "I"):
         raise item.error(f"{part!r}: nothing can be in or on {value}")
-    right = "on" if kind_of(holder) == "s" else "in"
+    fact = place_fact(subject, holder)
+    right = "on" if fact[0] == "on" else "in"
     if word != right:
         raise item.error(f"{part!r}: it must be '{name} {right} {value}'")
-    return ("at" if kind_of(holder) == "r" else right, subject, holder)
+    return fact
 
 
 def find(name: str, item: Item, ids: Mapping[str, str], kinds: tuple[str, ...] = (), what: str = "name") -> str:

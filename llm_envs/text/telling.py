@@ -9,7 +9,7 @@ from numba import njit
 
 from llm_envs.text import pieces, replies
 from llm_envs.text.layout import AJAR, COOKING, LOCKED, LOST, NONE, OPEN, PLAYING, WON
-from llm_envs.text.listing import add_list, add_literal, add_name, add_printed_name
+from llm_envs.text.listing import add_list, add_literal, add_printed_name
 from llm_envs.text.phrases import HANDS, LISTED, PARTS, PARTS_FROM, WAY, WORDS, add_phrase, endless
 from llm_envs.text.pieces import FIXED_IDS
 from llm_envs.text.templates import (
@@ -44,18 +44,6 @@ def put(observation, token, typed):
 
 
 @njit
-def say_reply(state, level, observation):
-    """Append the reply to the last command."""
-    tell(state, level, observation, 1 << GRANTED | 1 << REPLY)
-
-
-@njit
-def say_notices(state, level, observation):
-    """Append what the last turn scored, and how the game ended if it did."""
-    tell(state, level, observation, NOTICES)
-
-
-@njit
 def say_description(state, level, observation):
     """Append the description of the player's room."""
     tell(state, level, observation, 1 << DESCRIPTION)
@@ -65,18 +53,6 @@ def say_description(state, level, observation):
 def say_inventory(state, level, observation):
     """Append what the player carries."""
     tell(state, level, observation, 1 << INVENTORY)
-
-
-@njit
-def say_objective(state, level, observation):
-    """Append what the player is told to do."""
-    tell(state, level, observation, 1 << OBJECTIVE)
-
-
-@njit
-def say_name(level, observation, number):
-    """Append the name of a thing, or of room r at number level.portables + level.fixed + level.doors + r."""
-    observation.length = add_name(level, observation, np.int64(observation.length), np.int64(number))
 
 
 @njit

@@ -25,14 +25,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from llm_envs.text.game import kind_of
+from llm_envs.text.game import CONTAINERS, SUPPORTERS, kind_of
 from llm_envs.text.numbers import Numbers
 from llm_envs.text.pieces import SLOT, split
 
 END, LITERAL, CONTENTS, NOUN, TEST, JUMP = range(6)
 IS_OPEN, IS_SHUT, IS_LOCKED, HAS_SOME, HAS_NONE, HAS_ONE = range(6)  # kinds of conditions; of a lock, of a holder
 LOCK_WORDS = {"open": IS_OPEN, "closed": IS_SHUT, "locked": IS_LOCKED}
-ON, IN = ("s", "stove"), ("c", "oven", "toaster")  # what holds things on it, in it
 CHANGING_NAMES = ("f", "meal")  # types whose printed names tell how they are cooked and cut
 _CONDITION = re.compile(
     r"(?:the )?(?P<lock>\S+) is (?P<state>open|closed|locked)"
@@ -173,14 +172,14 @@ class Script:
             raise self._error(f"if {text}", "has an unknown condition")
         if state := found["state"] or found["self"]:
             lock = found["lock"] or self.owner
-            if lock not in self.numbers.locks or kind_of(lock) in ON:
+            if lock not in self.numbers.locks or kind_of(lock) in SUPPORTERS:
                 raise self._error(f"if {text}", f"asks for the state of {lock!r}, which is no container and no door")
             return LOCK_WORDS[state], self.numbers.locks[lock]
         holder = self._holder(found["holder"] or found["empty"], found["where"] or "in", f"if {text}")
         return (HAS_SOME if found["some"] == "something" else HAS_NONE), self.numbers.holders[holder]
 
     def _holder(self, holder: str, where: str, words: str) -> str:
-        kinds, name = (ON, "supporter") if where == "on" else (IN, "container")
+        kinds, name = (SUPPORTERS, "supporter") if where == "on" else (CONTAINERS, "container")
         if holder not in self.numbers.fixed or kind_of(holder) not in kinds:
             raise self._error(words, f"names {holder!r}, which is no {name} of this game")
         return holder

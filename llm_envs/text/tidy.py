@@ -36,10 +36,11 @@ Source:       After TextWorld Commonsense (Murugesan et al., 2021, "Text-based R
 import numpy as np
 
 from llm_envs.text.family import text_game
-from llm_envs.text.game import Game, Quest
-from llm_envs.text.making import Maker, Walk, lay_out
-from llm_envs.text.recipes import nearest_first
+from llm_envs.text.floor_plans import lay_out
+from llm_envs.text.game import Game, Quest, place_fact
+from llm_envs.text.making import Maker
 from llm_envs.text.tidy_places import OBJECTS, ROOMS, SOME
+from llm_envs.text.walkthrough import Walk
 from llm_envs.world import check_choice
 
 LEVELS = {  # fewest and most rooms, fewest and most things
@@ -57,33 +58,29 @@ LOOKS = ("The [noun] should be put away.", "What is the [noun] doing here?", "Th
 def tidy(seed: int, level: str = "easy") -> Game:
     """Make the game of this seed; see the module for the arguments."""
     check_choice("level", level, tuple(LEVELS))
-    rng = np.random.default_rng(seed)
-    room_count, thing_count = (int(rng.integers(low, high + 1)) for low, high in LEVELS[level])
-    maker = Maker("tidy", "base", rng)
+    maker = Maker("tidy", "base", np.random.default_rng(seed))
+    room_count, thing_count = (int(maker.rng.integers(low, high + 1)) for low, high in LEVELS[level])
     pieces = furnish(maker, room_count)
     rooms = list(maker.places)
     maker.start(maker.pick(rooms))
     names = [name for name, right in OBJECTS.items() if any(place in pieces for place in right)]
     goals = {}
-    for k in rng.permutation(len(names))[:thing_count]:
-        name = names[int(k)]
+    for name in maker.draw(names, thing_count):
         right = [pieces[place] for place in OBJECTS[name] if place in pieces]
         place = wrong_place(maker, [piece for place, piece in pieces.items() if place not in OBJECTS[name]], rooms)
         thing = maker.put("o", name, place, maker.pick(LOOKS), "some" if name in SOME else "")
         goals[thing] = right
-        maker.quests.append(Quest(tuple((maker.where(thing, piece),) for piece in right)))
+        maker.quests.append(Quest(tuple((place_fact(thing, piece),) for piece in right)))
     objective = "It is time to tidy up. Find the things that lie about, and put each where it belongs."
     return maker.game(objective, walk_through(maker, goals), {"level": level})
 
 
 def furnish(maker: Maker, count: int) -> dict[str, str]:
     """Lay out rooms with their furniture, half of what can be closed being closed; return each piece's id by name."""
-    rng = maker.rng
-    names = [list(ROOMS)[int(k)] for k in rng.permutation(len(ROOMS))[:count]]
+    names = maker.draw(list(ROOMS), count)
     pieces = {}
     for name, room in zip(names, lay_out(maker, names), strict=True):
-        order = rng.permutation(len(ROOMS[name]))[: MOST_PIECES // count]
-        for kind, piece in (ROOMS[name][int(k)] for k in order):
+        for kind, piece in maker.draw(ROOMS[name], MOST_PIECES // count):
             lock = maker.pick(("open", "closed")) if kind == "c" else ""
             pieces[piece] = maker.fix(kind, piece, room, lock)
     return pieces
@@ -104,7 +101,7 @@ def walk_through(maker: Maker, goals: dict[str, list[str]]) -> list[str]:
     left = list(goals)
 
     def distance(place: str) -> int:
-        return -1 if place == "I" else nearest_first(walk).index(walk.rooms.get(place, place))
+        return -1 if place == "I" else walk.nearest_first().index(walk.rooms.get(place, place))
 
     while left:
         thing = min(left, key=lambda thing: distance(walk.places[thing]))

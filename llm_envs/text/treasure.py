@@ -40,9 +40,11 @@ Source:       TextWorld 1.7.0 (Cote et al., 2018), challenges/tw_treasure_hunter
 import numpy as np
 
 from llm_envs.text.family import text_game
+from llm_envs.text.floor_plans import floor_plan
 from llm_envs.text.game import Game
-from llm_envs.text.making import Maker, Walk, floor_plan, with_article
+from llm_envs.text.making import Maker, with_article
 from llm_envs.text.places import DOORS, OBJECTS, ROOMS, furnish, lock_names
+from llm_envs.text.walkthrough import Walk
 from llm_envs.world import check_range
 
 
@@ -53,12 +55,12 @@ def treasure(seed: int, level: int = 5) -> Game:
     maker = Maker("treasure", "base", np.random.default_rng(seed))
     band = (level - 1) // 10  # 0: rooms only, 1: doors and containers, 2: locks
     rooms = [maker.room(name) for name in maker.draw(tuple(ROOMS), level + 1 - 6 * band)]
-    plan = floor_plan(maker.rng, len(rooms), extra=0.0 if band == 2 else 0.1)
+    plan = floor_plan(maker, len(rooms), extra=0.0 if band == 2 else 0.1)
     ways = ways_from_root(plan, len(rooms))
     deepest = max(map(len, ways))
-    goal = int(maker.rng.choice([k for k, way in enumerate(ways) if len(way) == deepest]))
+    goal = maker.pick([k for k, way in enumerate(ways) if len(way) == deepest])
 
-    locked = sorted(maker.rng.permutation(ways[goal])[: (level - 21) // 3].tolist()) if band == 2 else []
+    locked = sorted(maker.draw(ways[goal], (level - 21) // 3)) if band == 2 else []
     names = lock_names(maker, ["door"] * len(locked) + ["chest"] * int(band == 2))
     locks: list[tuple[str, int, str]] = []  # the locked door or container, the room behind it or -1, its key's name
     other_doors = iter(maker.draw(DOORS, len(plan)))

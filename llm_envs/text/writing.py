@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from llm_envs.text.game import Game, kind_of
+from llm_envs.text.game import CONTAINERS, FIXED, SUPPORTERS, Game, kind_of
 from llm_envs.text.numbers import Numbers
 from llm_envs.text.pieces import GLUE, HEADER, Vocabulary, split
-from llm_envs.text.templates import HAS_SOME, IN, IS_OPEN, LITERAL, ON, Script, assemble
+from llm_envs.text.templates import HAS_SOME, IS_OPEN, LITERAL, Script, assemble
 
 LONGEST_NAME = 64  # pieces
 
@@ -100,11 +100,11 @@ def _describe_thing(game: Game, numbers: Numbers, thing: str) -> Script:
     script = Script(numbers, thing, name)
     script.template(text)
     ends = []
-    if kind_of(thing) in (*ON, *IN):
+    if kind_of(thing) in FIXED:
         holder, lock = numbers.holders[thing], numbers.locks[thing]
-        opened = [(IS_OPEN, lock)] if kind_of(thing) in IN else []
+        opened = [(IS_OPEN, lock)] if kind_of(thing) in CONTAINERS else []
         bare = script.test(*opened, (HAS_SOME, holder))
-        script.say(f"\n\n{'On' if kind_of(thing) in ON else 'In'} the {name} ")
+        script.say(f"\n\n{'On' if kind_of(thing) in SUPPORTERS else 'In'} the {name} ")
         script.is_or_are(thing)
         script.contents(thing)
         script.say(".")
