@@ -266,12 +266,10 @@ def _dialogue(subject: Subject) -> list:
     env, rng, world = subject.single(), np.random.default_rng(SEED), subject.world
     told: list = [env.reset(seed=SEED)]
     for _ in range(subject.steps // 10):
-        count = world.actions if world.parse is None else len(world.action_names)
-        index = int(rng.integers(count))  # type: ignore[arg-type]
         if world.parse is not None:
             with refused(ValueError, "an action that is no string"):
-                env.step(index)
-        told.append(env.step(index if world.parse is None else world.action_names[index]))
+                env.step(0)
+        told.append(env.step(random_actions(env.batch, rng)[0]))
         require(told[-1][0] in env.observation_space, f"{told[-1][0]!r} is outside of {env.observation_space}")
         if told[-1][2] or told[-1][3]:
             told.append(env.reset())

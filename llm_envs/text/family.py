@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from llm_envs.text.compiling import Pool, compile_games
-from llm_envs.text.forms import PACKED, rules_for
+from llm_envs.text.forms import rules_for
 from llm_envs.text.game import Game
 from llm_envs.text.host import Host
 from llm_envs.text.layout import NONE, SHARP, power_of_two, state_kind
+from llm_envs.text.packing import PACKED
 from llm_envs.text.pieces import Transcript, tokenizer
 from llm_envs.text.solutions import Solutions
 from llm_envs.text.telling import SHOW_DESCRIPTION, SHOW_INVENTORY, longest_turn
