@@ -3,6 +3,8 @@
 import contextlib
 import hashlib
 import inspect
+import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -49,6 +51,13 @@ class Subject:
             except ValueError as error:
                 reason = error
         raise AssertionError(f"max_steps=1000 is refused: {reason}")
+
+
+def card_sections(world_id: str) -> dict[str, str]:
+    """Return the sections of a world's card, its builder's module docstring, by heading."""
+    card = sys.modules[find(world_id).__module__].__doc__ or ""
+    _, *parts = re.split(r"^(\w+):\s", card, flags=re.MULTILINE)
+    return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
 def digest_walk(batch: BatchEnv, steps: int, seed: int) -> str:
