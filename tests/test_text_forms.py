@@ -206,6 +206,25 @@ def test_options_are_refused_whatever_was_built_before():
         build("Text/Treasure-v0", {"level": [3], "pool": 2})
 
 
+@pytest.mark.parametrize(
+    ("option", "error", "message"),
+    [
+        ({"facts": "no"}, TypeError, "facts must be True or False, not 'no'"),
+        ({"facts": None}, TypeError, "facts must be True or False, not None"),
+        ({"shows": None}, TypeError, "shows is None; it must be a list of 'description' and 'inventory', or empty"),
+        ({"shows": ["score"]}, ValueError, "shows is 'score'; it must be one of 'description', 'inventory'"),
+        ({"games": [None]}, TypeError, r"games\[0\] is None; it must be a path or a Game"),
+        ({"games": GAMES[0]}, TypeError, "^games is one Game; it must be a list of paths or games$"),
+        ({"games": "a.json"}, TypeError, "games is 'a.json'; it must be a list of paths or games"),
+        ({"games": 3}, TypeError, "games is 3; it must be a list of paths or games"),
+    ],
+    ids=str,
+)
+def test_arguments_of_another_type_are_refused(option, error, message):
+    with pytest.raises(error, match=message):
+        build("Text/World-v0", option)
+
+
 def test_solutions_win_in_every_form():
     for action in ("tokens", "index", "admissible"):
         batch = llm_envs.make_batch("Text/World-v0", 1, games=GAMES[:1], action=action, max_steps=0, autoreset="never")
