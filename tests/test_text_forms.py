@@ -225,6 +225,26 @@ def test_arguments_of_another_type_are_refused(option, error, message):
         build("Text/World-v0", option)
 
 
+def test_a_large_window_of_text_is_in_its_space():
+    env = gym.make("Text/House-v0", action="text", observation="text", pool=1, max_steps=0, window=8192).unwrapped
+    env.reset(seed=0)
+    shown = [env.step("look")[0] for _ in range(200)]
+    assert max(map(len, shown)) > 16_384
+    assert all(text in env.observation_space for text in shown)
+
+
+def test_letters_beyond_ascii_are_in_the_spaces():
+    story = "objective: The café is shut.\nstart: hall\nrooms:\n  hall:\n    contents: [apple]\n"
+    story += "things:\n  apple: food\nquests:\n- win: apple in hands\n"
+    env = gym.make("Text/Story-v0", stories=[story], action="text", observation="text").unwrapped
+    text, _ = env.reset(seed=0)
+    assert text.startswith("The café is shut.")
+    assert text in env.observation_space
+    assert "go to the café" in env.action_space
+    assert "λ" not in env.action_space
+    assert env.step("take apple" + 300 * "λ")[0].endswith("You can't see any such thing.")
+
+
 def test_solutions_win_in_every_form():
     for action in ("tokens", "index", "admissible"):
         batch = llm_envs.make_batch("Text/World-v0", 1, games=GAMES[:1], action=action, max_steps=0, autoreset="never")
