@@ -20,7 +20,7 @@ import numpy as np
 from numba import config
 
 from llm_envs import jit, kernels, levels, snapshot
-from llm_envs.checks import check_actions, check_seed, merge_weights
+from llm_envs.checks import check_actions, check_seed, is_text, merge_weights
 from llm_envs.memory import Records
 from llm_envs.showing import Showing, Step
 from llm_envs.world import Vector, World, check_choice, check_range, values
@@ -185,7 +185,7 @@ class BatchEnv(Showing):
         return self.tensors.obs
 
     def step(self, actions: Any) -> Step:
-        """Step every row by `actions`: a tensor or array, (N,) integers or (N, *shape) floats.
+        """Step every row by `actions`: a tensor or array, (N,) integers or (N, *shape) floats; or a list of N texts.
 
         Raises:
             RuntimeError: before the first reset.
@@ -214,6 +214,8 @@ class BatchEnv(Showing):
         """`step` without its views: read `arrays` or `tensors` after it."""
         if not self._started:
             raise RuntimeError("reset() must be called before the first step")
+        if is_text(actions):
+            actions = self.parse(actions)
         if self._on_host:
             target, given = self._actions.arrays[self._action_field], np.asarray(actions)
             if self._check_actions:

@@ -36,6 +36,11 @@ def check_actions(world: World, actions: np.ndarray, shape: tuple[int, ...]) -> 
         raise ValueError(f"actions reach from {least} to {most}; they must be from {low} to {high}")
 
 
+def is_text(actions: Any) -> bool:
+    """Say whether actions are given as typed commands: a string, or a list or tuple that holds one."""
+    return isinstance(actions, str) or (isinstance(actions, (list, tuple)) and any(isinstance(a, str) for a in actions))
+
+
 def merge_weights(world: World, weights: Mapping[str, float] | None) -> dict[str, float]:
     """Return the weight of every signal: the world's defaults, overridden by `weights`."""
     for name, weight in (weights or {}).items():

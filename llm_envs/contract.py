@@ -9,7 +9,6 @@ import importlib.util
 import inspect
 import io
 import re
-import sys
 import warnings
 from typing import Any
 
@@ -20,9 +19,9 @@ from numba import config as numba_config
 
 from llm_envs.adapters.gym import GymEnv
 from llm_envs.batch import BatchEnv
-from llm_envs.registration import build, find
+from llm_envs.registration import build, find, ids
 from llm_envs.spaces import observation_space
-from llm_envs.walks import Subject, digest_walk, random_actions, refused, require, walk
+from llm_envs.walks import Subject, card_sections, digest_walk, random_actions, refused, require, walk
 
 HEADINGS = ("Description", "Observation", "Action", "Reward", "Termination", "Truncation", "Arguments", "Source")
 ROWS, SEED, THREADS = 4, 11, min(2, numba_config.NUMBA_NUM_THREADS)
@@ -34,11 +33,12 @@ SB3_ADVICE = ".*is an image but|The minimal resolution for an image|.*unconventi
 
 
 def card_is_complete(subject: Subject) -> None:
-    """The builder's module docstring has the card's headings in order and names all arguments, fields and signals."""
+    """The builder's module docstring has the card's headings in order and names all arguments, fields and signals.
+
+    What a section leaves out, the same section of another world that it names ("see Text/World-v0") may name.
+    """
     builder = find(subject.world_id)
-    card = sys.modules[builder.__module__].__doc__ or ""
-    _, *parts = re.split(r"^(\w+):\s", card, flags=re.MULTILINE)
-    sections = dict(zip(parts[::2], parts[1::2], strict=True))
+    sections = card_sections(subject.world_id)
     found = [heading for heading in sections if heading in HEADINGS]
     require(found == list(HEADINGS), f"the card has the headings {found}, not {list(HEADINGS)}")
     for heading, names in {
@@ -46,7 +46,9 @@ def card_is_complete(subject: Subject) -> None:
         "Observation": subject.world.observation.names or (),
         "Reward": subject.world.signals,
     }.items():
-        missing = [name for name in names if not re.search(rf"\b{name}\b", sections[heading])]
+        named = [card_sections(other).get(heading, "") for other in ids() if other in sections[heading]]
+        text = "\n".join([sections[heading], *named])
+        missing = [name for name in names if not re.search(rf"\b{name}\b", text)]
         require(not missing, f"the card's {heading} does not name {missing}")
 
 
@@ -266,12 +268,10 @@ def _dialogue(subject: Subject) -> list:
     env, rng, world = subject.single(), np.random.default_rng(SEED), subject.world
     told: list = [env.reset(seed=SEED)]
     for _ in range(subject.steps // 10):
-        count = world.actions if world.parse is None else len(world.action_names)
-        index = int(rng.integers(count))  # type: ignore[arg-type]
         if world.parse is not None:
             with refused(ValueError, "an action that is no string"):
-                env.step(index)
-        told.append(env.step(index if world.parse is None else world.action_names[index]))
+                env.step(0)
+        told.append(env.step(random_actions(env.batch, rng)[0]))
         require(told[-1][0] in env.observation_space, f"{told[-1][0]!r} is outside of {env.observation_space}")
         if told[-1][2] or told[-1][3]:
             told.append(env.reset())

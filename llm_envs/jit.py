@@ -2,10 +2,17 @@
 
 Numba's disk cache looks at a function's own file only; with the fingerprint in its name an edited rule, helper or
 constant, in whatever file, makes another function.
+
+Kernels of different processes meet in the cache. Inside of them Numba names functions by numbers that every process
+counts from 1, records' types too, so that two kernels had different functions of one name, and whichever was loaded
+first lent its own to the other: wrong offsets, corrupted memory. Here each process counts from a number of its own.
 """
 
 import dis
 import hashlib
+import itertools
+import os
+import secrets
 import types
 import warnings
 from collections.abc import Callable
@@ -13,8 +20,19 @@ from typing import Any
 
 import numpy as np
 from numba import config, njit
+from numba.core.bytecode import FunctionIdentity
 
 LIBRARIES = ("numpy", "numba", "math")  # modules whose contents are no part of a rule
+
+
+def _count_from_anywhere() -> None:
+    """Let Numba number the functions that it compiles from a random number on (48 bits)."""
+    FunctionIdentity._unique_ids = itertools.count(secrets.randbits(48))
+
+
+_count_from_anywhere()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_count_from_anywhere)
 
 
 def fingerprint(function: Callable) -> str:
@@ -73,7 +91,7 @@ def _hash_value(value: Any, digest: Any, seen: set) -> None:
 def specialise(template: Callable, jit: Callable, **names: Any) -> Callable:
     """Return `jit` of a copy of `template` that sees `names` as globals, under a name that has its fingerprint."""
     copy = types.FunctionType(template.__code__, {**template.__globals__, **names}, template.__name__)
-    copy.__qualname__ = f"{template.__name__}.{fingerprint(copy)}"
+    copy.__qualname__ = f"{template.__name__}.u{fingerprint(copy)}"  # u: since names are unique, see the module
     return jit(copy)
 
 

@@ -16,12 +16,22 @@ ORDERS = ("random", "sweep")
 SHARES = {"train": range(0, 80), "validation": range(80, 90), "test": range(90, 100)}  # percent
 
 
+def without_padding(records: np.ndarray) -> np.ndarray:
+    """Return a copy of records (M,) whose padding bytes are 0, so that equal records have equal bytes.
+
+    NumPy copies records field by field: what lies between fields, a new array has from whatever used its memory before.
+    """
+    clean = np.zeros(len(records), records.dtype)
+    clean[...] = records
+    return clean
+
+
 def percentile(levels: np.ndarray) -> np.ndarray:
-    """Return each level's place in 0..99, from its bytes without trailing zeros (padding does not count).
+    """Return each level's place in 0..99, from its bytes without trailing zeros; padding does not count.
 
     A level with a field `key` is known by that: a hash of its content, where its bytes depend on the rest of the pool.
     """
-    named = np.ascontiguousarray(levels["key"]) if "key" in (levels.dtype.names or ()) else levels
+    named = np.ascontiguousarray(levels["key"]) if "key" in (levels.dtype.names or ()) else without_padding(levels)
     raw = named.view(np.uint8).reshape(len(levels), -1)
     # CRC-32 is linear: multiply before taking the top bits, or near levels fall into near places.
     codes = np.array([zlib.crc32(row.tobytes().rstrip(b"\0")) for row in raw], np.uint64)
@@ -30,7 +40,7 @@ def percentile(levels: np.ndarray) -> np.ndarray:
 
 
 def select(world: World, split: str | None) -> np.ndarray:
-    """Return the levels of a split; None means "train", or "all" where the user brought the levels.
+    """Return the levels of a split, without padding; None means "train", or "all" where the user brought the levels.
 
     Raises:
         ValueError: an unknown split, or one that holds none of the pool's levels.
@@ -38,9 +48,9 @@ def select(world: World, split: str | None) -> np.ndarray:
     split = split or ("all" if world.own_levels else "train")
     check_choice("split", split, SPLITS)
     if split == "all":
-        return world.levels
+        return without_padding(world.levels)
     places, share = percentile(world.levels), SHARES[split]
-    chosen = world.levels[(places >= share.start) & (places < share.stop)]
+    chosen = without_padding(world.levels[(places >= share.start) & (places < share.stop)])
     if not len(chosen):
         raise ValueError(
             f"split={split!r} holds none of the {len(world.levels)} levels; add levels or pass split='all'"

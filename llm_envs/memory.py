@@ -62,4 +62,6 @@ class Records:
 
     def row(self, i: int) -> Any:
         """Return record i, with attribute access, as a copy on the host."""
-        return self._array[i : i + 1].copy().view(np.recarray)[0]
+        copied = np.zeros(1, self.kind)  # .copy() would leave its padding as it found it
+        copied[0] = self._array[i]
+        return copied.view(np.recarray)[0]

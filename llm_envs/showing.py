@@ -1,7 +1,7 @@
 """What a batch shows on the host: NumPy copies of a step, texts, pictures, masks, and where its rows stand."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -76,6 +76,22 @@ class Showing:
             return world.tokenizer.decode(obs["tokens"][: int(obs["length"][0])].tolist(), skip_special_tokens=False)
         return ", ".join(f"{name} {value.tolist()}" for name, value in obs.items())
 
+    def parse(self, texts: Sequence[str]) -> np.ndarray:
+        """Return what typed commands mean now, (N,) int64: text i in the state of row i (CPU only).
+
+        Raises:
+            ValueError: the world reads no text, or `texts` is no list of N strings.
+        """
+        if self.world.parse is None or not self._on_host:
+            where = "in this configuration" if self._on_host else "on a GPU"
+            raise ValueError(f"{self.identity.partition(' ')[0]} reads no text {where}; actions must be numbers")
+        if isinstance(texts, str) or len(texts) != self.num_envs:
+            raise ValueError(f"actions are {texts!r}; they must be a list of {self.num_envs} strings, one a row")
+        for i, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise ValueError(f"actions[{i}] is {text!r}; it must be a string")
+        return np.array([self.world.parse(text, self, i) for i, text in enumerate(texts)], np.int64)
+
     def row(self, i: int) -> tuple[Any, Any, Any]:
         """Return copies of row i's state, level and params, as records with attributes."""
         state = self._states.row(i)
@@ -107,10 +123,16 @@ class Showing:
         return self.world.frame(*self.row(row))
 
     def action_masks(self) -> np.ndarray:
-        """Return which actions are legal now, (N, A) bool; all of them in a world without `action_mask`."""
+        """Return which actions are legal now, (N, A) bool; all of them in a world without `action_mask`.
+
+        Raises:
+            ValueError: actions are vectors, or typed commands, of which there is no list.
+        """
         if not isinstance(self.world.actions, int):
             raise ValueError("only discrete actions have masks")
         obs = self.arrays.obs if self._on_host else self.to_host().obs
         if "action_mask" in obs:
             return obs["action_mask"].astype(bool)
+        if self.world.parse is not None:
+            raise ValueError("typed commands have no mask; what can be said is in info['admissible_commands']")
         return np.ones((self.num_envs, self.world.actions), bool)

@@ -9,16 +9,29 @@ from gymnasium import spaces
 if TYPE_CHECKING:
     from llm_envs.world import World
 
-CHARACTERS = string.printable
-LONGEST_OBSERVATION = 16_384  # characters
+LONGEST_OBSERVATION = 16_384  # letters; more where the window has space for more
 LONGEST_COMMAND = 256
 
 
 def observation_space(world: "World") -> spaces.Space:
     """Return the space of one row's observation; scalar fields are boxes of shape (1,)."""
     if world.text_observation:
-        return spaces.Text(LONGEST_OBSERVATION, min_length=0, charset=CHARACTERS)
+        return spaces.Text(_longest(world), min_length=0, charset=_characters(world))
     return spaces.Dict({name: _box(world, name) for name in world.observation.names or ()})
+
+
+def _characters(world: "World") -> str:
+    """Return what texts are made of: ASCII and the letters of the world's words, sorted."""
+    words = world.tokenizer.get_vocab() if world.tokenizer else ()
+    return "".join(sorted(set(string.printable).union(*words)))
+
+
+def _longest(world: "World") -> int:
+    """Return an upper bound on the letters of an observation: a window full of the longest word."""
+    if world.tokenizer is None or "tokens" not in (world.observation.names or ()):
+        return LONGEST_OBSERVATION
+    longest = max(map(len, world.tokenizer.get_vocab())) + 1  # and the space before it
+    return max(LONGEST_OBSERVATION, longest * world.observation["tokens"].shape[0])
 
 
 def _box(world: "World", name: str) -> spaces.Box:
@@ -29,7 +42,7 @@ def _box(world: "World", name: str) -> spaces.Box:
 def action_space(world: "World") -> spaces.Space:
     """Return the space of one row's action."""
     if world.parse is not None:
-        return spaces.Text(LONGEST_COMMAND, min_length=0, charset=CHARACTERS)
+        return spaces.Text(LONGEST_COMMAND, min_length=0, charset=_characters(world))
     if isinstance(world.actions, int):
         return spaces.Discrete(world.actions)
     return spaces.Box(world.actions.low, world.actions.high, world.actions.shape, np.float32)

@@ -3,6 +3,8 @@
 import contextlib
 import hashlib
 import inspect
+import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -51,6 +53,13 @@ class Subject:
         raise AssertionError(f"max_steps=1000 is refused: {reason}")
 
 
+def card_sections(world_id: str) -> dict[str, str]:
+    """Return the sections of a world's card, its builder's module docstring, by heading."""
+    card = sys.modules[find(world_id).__module__].__doc__ or ""
+    _, *parts = re.split(r"^(\w+):\s", card, flags=re.MULTILINE)
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
 def digest_walk(batch: BatchEnv, steps: int, seed: int) -> str:
     """Return a hash of the states, observations, outcomes and true final observations of a seeded random walk."""
     digest, rng = hashlib.sha256(), np.random.default_rng(seed)
@@ -65,9 +74,14 @@ def digest_walk(batch: BatchEnv, steps: int, seed: int) -> str:
     return digest.hexdigest()
 
 
-def random_actions(batch: BatchEnv, rng: np.random.Generator) -> np.ndarray:
-    """Return one action a row: half of the time any, else a legal one by the masks (or a corner, if continuous)."""
+def random_actions(batch: BatchEnv, rng: np.random.Generator) -> np.ndarray | list[str]:
+    """Return one action a row: half of the time any, else a legal one by the masks (or a corner, if continuous).
+
+    Where commands are typed: texts, of those that have names.
+    """
     world, any_action = batch.world, rng.random() < 0.5
+    if world.parse is not None:
+        return [world.action_names[k] for k in rng.integers(0, len(world.action_names), batch.num_envs)]
     if isinstance(world.actions, int):
         if any_action:
             return rng.integers(0, world.actions, batch.num_envs)
@@ -78,7 +92,7 @@ def random_actions(batch: BatchEnv, rng: np.random.Generator) -> np.ndarray:
     return np.clip(low + (high - low) * (share if any_action else share.round()), low, high)
 
 
-def _advance(batch: BatchEnv, actions: np.ndarray) -> None:
+def _advance(batch: BatchEnv, actions: np.ndarray | list[str]) -> None:
     if batch.device != "cpu":
         import torch
 
@@ -86,7 +100,7 @@ def _advance(batch: BatchEnv, actions: np.ndarray) -> None:
     batch.advance(actions)
 
 
-def walk(batch: BatchEnv, steps: int, seed: int) -> Iterator[tuple[np.ndarray, Step]]:
+def walk(batch: BatchEnv, steps: int, seed: int) -> Iterator[tuple[Any, Step]]:
     """Reset with `seed` and walk at random; yield each step's actions and (live) results."""
     rng = np.random.default_rng(seed)
     batch.restart(seed)

@@ -88,6 +88,12 @@ def check_choice(name: str, value: Any, choices: tuple) -> None:
         raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(map(repr, choices))}")
 
 
+def check_switch(name: str, value: Any) -> None:
+    """Raise TypeError unless `value` is True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, not {value!r}")
+
+
 @dataclass(frozen=True)
 class Vector:
     """A continuous action: float32 of `shape`, every entry within [low, high]. The rule reads `action.vector`."""

@@ -61,6 +61,16 @@ def test_compiled_rules_are_kept_and_an_edit_is_seen(tmp_path):
         (package / file).write_text(text)
 
 
+def test_kernels_compiled_in_two_processes_run_in_a_third(tmp_path):
+    """Inner functions of the two must not have one name, or the one loaded last runs on the other's offsets."""
+    program = "from llm_envs.testing import trajectory_digest\nfor n in {}:\n"
+    program += "    print(trajectory_digest('Tokens/Copy-v0', 4, 20, 7, length=n))"
+    kept = {"NUMBA_CACHE_DIR": str(tmp_path)}
+    alone = [run(program.format([n]), **kept).strip() for n in (5, 20)]
+    assert run(program.format([5, 20]), **kept).split() == alone
+    assert run(program.format([20, 5]), **kept).split() == alone[::-1]
+
+
 def test_fingerprints_are_the_same_in_every_process():
     """Otherwise nothing would be found in the cache again."""
     program = (

@@ -28,6 +28,7 @@ CONFIGURATIONS = [
     ("Text/World-v0", {"action": "index"}),
     ("Text/World-v0", {"action": "admissible"}),
     ("Text/World-v0", {"observation": "state", "mask": "none"}),
+    ("Text/KeyQuest-v0", {"pool": 5, "observation": "state", "action": "index"}),
     (
         "Text/Cooking-v0",
         {"preset": "ftwp-hardest", "pool": 8, "action": "index", "shows": ["description", "inventory"]},

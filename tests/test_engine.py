@@ -1,5 +1,6 @@
 """What the engine owns: randomness, levels, weights, threads and forks."""
 
+import dataclasses
 import struct
 import subprocess
 import sys
@@ -12,7 +13,8 @@ from numba import config, njit
 
 import llm_envs
 from llm_envs import snapshot
-from llm_envs.levels import SHARES, percentile
+from llm_envs.levels import SHARES, percentile, select
+from llm_envs.registration import find
 from llm_envs.rng import randint, uniform
 from llm_envs.testing import trajectory_digest
 from llm_envs.tokens.addition import addition
@@ -114,6 +116,33 @@ def test_splits_share_out_all_levels_and_training_meets_no_other():
     for seed in range(20):
         training.restart(seed)
         assert seen["train"].issuperset(prompts(training))
+
+
+PADDED = [("Nav/FourRooms-v0", {"pool": 200}), ("Text/Collector-v0", {"pool": 8})]
+
+
+@pytest.mark.parametrize(("world_id", "config"), PADDED, ids=[world_id for world_id, _ in PADDED])
+def test_equal_batches_take_up_each_others_snapshots_whatever_memory_held_before(world_id, config):
+    found = set()
+    for k in range(6):
+        batch = llm_envs.make_batch(world_id, 2, seed=1, **config)
+        used = batch.num_levels * batch.world.levels.itemsize
+        batch.restart()
+        found.add((batch.pool_checksum, batch.snapshot(), *(part.tobytes() for part in batch.row(1))))
+        rubbish = [np.full(size, 17 * k + 1, np.uint8) for size in (batch.world.state.itemsize, used, used)]
+        del rubbish  # the next batch's arrays get its memory
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("split", ["train", "all"])
+def test_the_padding_of_own_records_moves_no_level(split):
+    world = find("Nav/FourRooms-v0")(pool=200)
+    soiled = np.full(world.levels.nbytes, 0xA5, np.uint8).view(world.levels.dtype)
+    soiled[...] = world.levels  # field by field
+    assert soiled.tobytes() != world.levels.tobytes()
+    assert (percentile(soiled) == percentile(world.levels)).all()
+    chosen = [select(dataclasses.replace(world, levels=levels), split) for levels in (world.levels, soiled)]
+    assert chosen[0].tobytes() == chosen[1].tobytes()
 
 
 def test_own_levels_are_all_used_unless_a_split_is_asked_for():

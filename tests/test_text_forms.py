@@ -206,6 +206,45 @@ def test_options_are_refused_whatever_was_built_before():
         build("Text/Treasure-v0", {"level": [3], "pool": 2})
 
 
+@pytest.mark.parametrize(
+    ("option", "error", "message"),
+    [
+        ({"facts": "no"}, TypeError, "facts must be True or False, not 'no'"),
+        ({"facts": None}, TypeError, "facts must be True or False, not None"),
+        ({"shows": None}, TypeError, "shows is None; it must be a list of 'description' and 'inventory', or empty"),
+        ({"shows": ["score"]}, ValueError, "shows is 'score'; it must be one of 'description', 'inventory'"),
+        ({"games": [None]}, TypeError, r"games\[0\] is None; it must be a path or a Game"),
+        ({"games": GAMES[0]}, TypeError, "^games is one Game; it must be a list of paths or games$"),
+        ({"games": "a.json"}, TypeError, "games is 'a.json'; it must be a list of paths or games"),
+        ({"games": 3}, TypeError, "games is 3; it must be a list of paths or games"),
+    ],
+    ids=str,
+)
+def test_arguments_of_another_type_are_refused(option, error, message):
+    with pytest.raises(error, match=message):
+        build("Text/World-v0", option)
+
+
+def test_a_large_window_of_text_is_in_its_space():
+    env = gym.make("Text/House-v0", action="text", observation="text", pool=1, max_steps=0, window=8192).unwrapped
+    env.reset(seed=0)
+    shown = [env.step("look")[0] for _ in range(200)]
+    assert max(map(len, shown)) > 16_384
+    assert all(text in env.observation_space for text in shown)
+
+
+def test_letters_beyond_ascii_are_in_the_spaces():
+    story = "objective: The café is shut.\nstart: hall\nrooms:\n  hall:\n    contents: [apple]\n"
+    story += "things:\n  apple: food\nquests:\n- win: apple in hands\n"
+    env = gym.make("Text/Story-v0", stories=[story], action="text", observation="text").unwrapped
+    text, _ = env.reset(seed=0)
+    assert text.startswith("The café is shut.")
+    assert text in env.observation_space
+    assert "go to the café" in env.action_space
+    assert "λ" not in env.action_space
+    assert env.step("take apple" + 300 * "λ")[0].endswith("You can't see any such thing.")
+
+
 def test_solutions_win_in_every_form():
     for action in ("tokens", "index", "admissible"):
         batch = llm_envs.make_batch("Text/World-v0", 1, games=GAMES[:1], action=action, max_steps=0, autoreset="never")

@@ -91,7 +91,7 @@ class GymEnv(gym.Env):
         self._row = {name: value[0] for name, value in now.obs.items()}
         self._signals = {name: value[:1] for name, value in now.signals.items()}
         self._reward, self._terminated, self._truncated = now.reward, now.terminated, now.truncated
-        self._action, self._parse = batch.action_buffer, world.parse
+        self._action, self._typed = batch.action_buffer, world.parse is not None
         self._legal = range(world.actions if isinstance(world.actions, int) else 0)
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, dict]:
@@ -106,13 +106,15 @@ class GymEnv(gym.Env):
         return self._observe(), self._describe()
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
-        """Take one step. ValueError for an illegal action, RuntimeError after the end; the state is then unchanged."""
+        """Take one step. ValueError for an illegal action, RuntimeError after the end; the state is then unchanged.
+
+        A typed command may be longer than the action space's texts, or of other letters: the game answers that it does
+        not understand. The space is for `sample`.
+        """
         if self._over or not self.batch.started:
             raise RuntimeError("the episode is over: call reset()" if self._over else "call reset() before step()")
-        if self._parse is not None:
-            if not isinstance(action, str):
-                raise ValueError(f"the action is {action!r}; it must be a string")
-            action = self._parse(action, self.batch, 0)
+        if self._typed:
+            (action,) = self.batch.parse([action])
         if self._discrete:
             if isinstance(action, (bool, float)) or not self.action_space_holds(action):
                 raise ValueError(f"the action is {action!r}; it must be an integer from 0 to {len(self._legal) - 1}")

@@ -49,7 +49,7 @@ from llm_envs.text.game import SUPPORTERS, Fact, Game, kind_of, place_fact
 from llm_envs.text.making import Maker
 from llm_envs.text.places import DOORS, FOODS, OBJECTS, ROOMS, furnish, lock_names
 from llm_envs.text.walkthrough import Walk
-from llm_envs.world import check_range
+from llm_envs.world import check_range, check_switch
 
 BEFORE = {"put": ("take",), "take": ("open", "go"), "open": ("unlock", "go"), "go": ("unlock",), "unlock": ("take",)}
 
@@ -59,8 +59,7 @@ def chain(seed: int, length: int = 4, branches: int = 2, failure: bool = True) -
     """Make the game of this seed; see the module for the arguments."""
     check_range("length", length, 1, 20)
     check_range("branches", branches, 0, 8)
-    if not isinstance(failure, (bool, np.bool_)):
-        raise TypeError(f"failure must be True or False, not {failure!r}")
+    check_switch("failure", failure)
     maker = Maker("chain", "base", np.random.default_rng(seed))
     kinds = ["put"]
     while len(kinds) < length:

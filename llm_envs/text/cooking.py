@@ -56,7 +56,7 @@ from llm_envs.text.game import Game
 from llm_envs.text.kitchen import FOODS, HOUSE, TOWN, YARD, available, build_house
 from llm_envs.text.making import Maker
 from llm_envs.text.recipes import cook_meal, draw_preparation
-from llm_envs.world import check_choice, check_range
+from llm_envs.world import check_choice, check_range, check_switch
 
 ROOMS = {1: (("kitchen",),), 6: (HOUSE,), 9: (HOUSE, YARD), 12: (HOUSE, YARD, TOWN)}
 MOST_OTHERS = 6
@@ -143,9 +143,3 @@ def choose_settings(given: dict[str, Any], preset: str, rng: np.random.Generator
     for name in ("cook", "cut", "open", "drop"):
         check_switch(name, given[name])
     return given
-
-
-def check_switch(name: str, value: Any) -> None:
-    """Raise unless `value` is True or False."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be True or False, not {value!r}")

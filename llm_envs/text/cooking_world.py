@@ -39,13 +39,13 @@ Source:       After CookingWorld in TextWorldExpress (Jansen & Cote, 2022, "Text
 
 import numpy as np
 
-from llm_envs.text.cooking import OBJECTIVE, check_switch
+from llm_envs.text.cooking import OBJECTIVE
 from llm_envs.text.family import text_game
 from llm_envs.text.game import Game
 from llm_envs.text.kitchen import FOODS, JOINED, available, build_house
 from llm_envs.text.making import Maker
 from llm_envs.text.recipes import Ingredient, cook_meal, draw_preparation
-from llm_envs.world import check_range
+from llm_envs.world import check_range, check_switch
 
 LARDERS = ("pantry", "livingroom")  # one of them is the second room, so that food is in two rooms
 

@@ -1,21 +1,22 @@
 """Games as worlds: `games_world` for any games, and `text_game`, which makes a builder of a generator of games."""
 
 import inspect
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from functools import lru_cache, wraps
 from typing import Any
 
 import numpy as np
 
 from llm_envs.text.compiling import Pool, compile_games
-from llm_envs.text.forms import PACKED, rules_for
+from llm_envs.text.forms import rules_for
 from llm_envs.text.game import Game
 from llm_envs.text.host import Host
 from llm_envs.text.layout import NONE, SHARP, power_of_two, state_kind
+from llm_envs.text.packing import PACKED
 from llm_envs.text.pieces import Transcript, tokenizer
 from llm_envs.text.solutions import Solutions
 from llm_envs.text.telling import SHOW_DESCRIPTION, SHOW_INVENTORY, longest_turn
-from llm_envs.world import World, check_choice, check_range, record, values
+from llm_envs.world import World, check_choice, check_range, check_switch, record, values
 
 OBSERVATIONS, ACTIONS = ("tokens", "text", "state"), ("tokens", "index", "admissible", "text")
 MASKS = ("admissible", "none")
@@ -43,6 +44,7 @@ def games_world(
 
     Raises:
         ValueError: an argument out of range, or a game that the layout has no space for.
+        TypeError: an argument of another type.
     """
     pool = games if isinstance(games, Pool) else compile_games(games)
     check_choice("observation", observation, OBSERVATIONS)
@@ -50,9 +52,12 @@ def games_world(
     check_choice("mask", mask, MASKS)
     if mask == "none" and action not in ("tokens", "index"):
         raise ValueError(f"mask='none' is for actions 'tokens' and 'index'; action is {action!r}")
+    check_switch("facts", facts)
     if facts and "text" not in (observation, action):
         raise ValueError("facts are told in `info`, which needs observation='text' or action='text'")
     check_range("max_steps", max_steps, 0, 2**24)
+    if not isinstance(shows, Collection):
+        raise TypeError(f"shows is {shows!r}; it must be a list of {' and '.join(map(repr, SHOWS))}, or empty")
     for name in (shows,) if isinstance(shows, str) else shows:
         check_choice("shows", name, tuple(SHOWS))
     shown_bits = sum(bit for name, bit in SHOWS.items() if name in shows)

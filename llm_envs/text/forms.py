@@ -7,7 +7,7 @@ command, the reply, and what `shows` names. It is never rewritten; when a turn m
     "tokens"      a word of the command, or <end>       the vocabulary: words that continue an admissible command
     "index"       a command by its number               the game's commands
     "admissible"  a place in this turn's list           the list
-    "text"        (verb, x, y), packed by the parser    - (all 1)
+    "text"        a typed command, see `packing`        -
 """
 
 from collections.abc import Callable
@@ -19,6 +19,7 @@ from numba import njit
 from llm_envs.text import replies
 from llm_envs.text.admissible import lister
 from llm_envs.text.layout import NONE, VERBS
+from llm_envs.text.packing import step_text
 from llm_envs.text.rules import begin_game, take_turn
 from llm_envs.text.telling import PROMPT, put, tell_start, tell_turn
 from llm_envs.vocabulary import END
@@ -128,23 +129,6 @@ def list_now(state, level):
     """Make the list of this turn's admissible commands."""
     state.listed_count = 0
     note_commands(state.listed, state, level)
-
-
-@njit
-def step_text(state, level, params, action, signals):
-    """Carry out a command that the parser has read and packed, see `pack`."""
-    over = take_turn(state, level, (action >> 32) & 255, (action >> 24) & 255, (action >> 16) & 255, signals)
-    state.z, state.aside = (action >> 8) & 255, action & 255
-    state.word, state.told = (action >> 40) - 1, 1
-    return over
-
-
-def pack(verb: int, x: int, y: int, z: int = NONE, aside: int = 0, number: int = -1) -> int:
-    """Return what `step_text` takes: what the parser found (`parser.Parsed`), and the command's number or -1."""
-    return (number + 1) << 40 | verb << 32 | x << 24 | y << 16 | z << 8 | aside
-
-
-PACKED = 1 << 55  # more than all that `pack` returns
 
 
 @njit

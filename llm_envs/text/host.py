@@ -7,9 +7,10 @@ import numpy as np
 
 from llm_envs.jit import cached, plain_python, specialise
 from llm_envs.text.compiling import Book, Pool
-from llm_envs.text.forms import mark_commands, pack
+from llm_envs.text.forms import mark_commands
 from llm_envs.text.layout import GO, LOST, NONE, TAKE, WON, power_of_two
 from llm_envs.text.moving import is_visible
+from llm_envs.text.packing import pack
 from llm_envs.text.parser import parse
 from llm_envs.text.phrases import endless, most_points
 from llm_envs.text.quests import holds
@@ -113,7 +114,7 @@ class Host:
         return self.pool.vocabulary.decode(self.tokens[sheet, : self.lengths[sheet]].tolist())
 
     def parse(self, text: str, batch: Any, row: int) -> int:
-        """Return what a typed command means in a row's state, packed for `forms.step_text`."""
+        """Return what a typed command means in a row's state, packed for `packing.step_text`."""
         states, levels = batch.records
         level, book = self.look_up(batch, row)
         number = book.plain.get(text)

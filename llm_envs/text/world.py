@@ -14,7 +14,8 @@ Observation:  tokens: int32 (window,), the transcript so far, padded on the righ
 Action:       "tokens": Discrete(vocabulary), the next word of a command, and <end> (1) to carry it out. "index":
               Discrete(A), a command of the game's own table, sorted; numbers mean something within one game only.
               "admissible": Discrete(A), a command of this turn's sorted list. "text": a string, read as TextWorld's
-              parser reads it. What cannot be done costs a turn and is refused; what cannot be understood costs none.
+              parser reads it; a batch takes a list of them, one a row. What cannot be done costs a turn and is refused;
+              what cannot be understood costs none.
 Reward:       score: the points gained in the step. win, lose: 1 when the game is won or lost; turn: 1 for a command
               that costs a turn; invalid: 1 for one that is refused or not understood (weight 0 unless asked for).
 Termination:  All quests that have to be are done (won), or a quest has failed (lost).
@@ -64,8 +65,9 @@ def world(
     max_steps: int = 500,
 ) -> World:
     """Build the world; see the module for the arguments."""
-    if isinstance(games, (str, Path)):
-        raise TypeError(f"games is {games!r}; it must be a list of paths or games")
+    if games is not None and (isinstance(games, str) or not isinstance(games, Sequence)):
+        given = "one Game" if isinstance(games, Game) else repr(games)
+        raise TypeError(f"games is {given}; it must be a list of paths or games")
     return games_world(
         built_in() if games is None else [read(game, f"games[{k}]") for k, game in enumerate(games)],
         observation=observation,
@@ -80,9 +82,11 @@ def world(
 
 
 def read(game: str | Path | Game, where: str) -> Game:
-    """Return a game of a file, or one that was given as it is, after checking it."""
-    if not isinstance(game, Game):
+    """Return a game of a file, or one that was given as it is, after checking it; `where` is its name in errors."""
+    if isinstance(game, (str, Path)):
         return load(game)
+    if not isinstance(game, Game):
+        raise TypeError(f"{where} is {game!r}; it must be a path or a Game")
     check(game, where)
     return game
 

@@ -26,7 +26,7 @@ import numpy as np
 from numba import njit
 
 from llm_envs.vocabulary import END, character_tokenizer
-from llm_envs.world import World, check_range, record, state_record, values
+from llm_envs.world import World, check_range, check_switch, record, state_record, values
 
 PLUS, EQUALS, ZERO = 2, 3, 4  # tokens; the digit d is ZERO + d
 DIGITS = string.digits + string.ascii_lowercase
@@ -146,8 +146,7 @@ def addition(
     check_range("min_digits", min_digits, 0, digits)
     check_range("pool", pool, 1, 2**24)
     check_range("max_steps", max_steps, 0, 2**30)
-    if not isinstance(reverse, (bool, np.bool_)):
-        raise TypeError(f"reverse must be True or False, not {reverse!r}")
+    check_switch("reverse", reverse)
     if base**digits > 2**62:
         raise ValueError(f"base ** digits is {base}**{digits}; it must be at most 2**62")
     fewest = min_digits or digits
