@@ -156,8 +156,6 @@ def bench(world_id: Id, settings: Settings = (), num_envs: int = 4096, seconds: 
         batches = {n: make_batch(world_id, num_envs, threads=n, **options) for n in sorted({1, threads})}
     single.reset(seed=0)
     actions: list = [random_actions(single.batch, np.random.default_rng(k))[0] for k in range(64)]
-    if (world := single.batch.world).parse is not None:
-        actions = [world.action_names[k] for k in actions]
 
     def step_one(k: int) -> None:
         *_, terminated, truncated, _ = single.step(actions[k])
