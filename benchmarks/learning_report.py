@@ -132,10 +132,10 @@ def signal(told: dict[str, Any], when: str, name: str) -> float:
 
 
 def cell(values: Sequence[float]) -> str:
-    """Return mean and range."""
+    """Return the mean, and the range if there is one."""
     if not values:
         return ""
-    return f"{np.mean(values):.3f}" + (f" ({min(values):.3f} to {max(values):.3f})" if len(values) > 1 else "")
+    return f"{np.mean(values):.3f}" + (f" ({min(values):.3f} to {max(values):.3f})" if min(values) < max(values) else "")
 
 
 def span(values: Sequence[float]) -> str:
