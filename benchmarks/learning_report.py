@@ -135,7 +135,8 @@ def cell(values: Sequence[float]) -> str:
     """Return the mean, and the range if there is one."""
     if not values:
         return ""
-    return f"{np.mean(values):.3f}" + (f" ({min(values):.3f} to {max(values):.3f})" if min(values) < max(values) else "")
+    low, high = min(values), max(values)
+    return f"{np.mean(values):.3f}" + (f" ({low:.3f} to {high:.3f})" if low < high else "")
 
 
 def span(values: Sequence[float]) -> str:
