@@ -87,10 +87,13 @@ class Showing:
             raise ValueError(f"{self.identity.partition(' ')[0]} reads no text {where}; actions must be numbers")
         if isinstance(texts, str) or len(texts) != self.num_envs:
             raise ValueError(f"actions are {texts!r}; they must be a list of {self.num_envs} strings, one a row")
-        for i, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise ValueError(f"actions[{i}] is {text!r}; it must be a string")
-        return np.array([self.world.parse(text, self, i) for i, text in enumerate(texts)], np.int64)
+        return np.array([self.parse_row(text, i) for i, text in enumerate(texts)], np.int64)
+
+    def parse_row(self, text: str, i: int) -> int:
+        """Return what a typed command means in the state of row i of a world that reads text."""
+        if not isinstance(text, str):
+            raise ValueError(f"actions[{i}] is {text!r}; it must be a string")
+        return self.world.parse(text, self, i)  # type: ignore[misc]
 
     def row(self, i: int) -> tuple[Any, Any, Any]:
         """Return copies of row i's state, level and params, as records with attributes."""

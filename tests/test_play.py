@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from worlds import APPLE_STORY
 
 import llm_envs
 from llm_envs import cli
@@ -16,17 +17,6 @@ from llm_envs.text.drawing import Exit, draw_map
 STORY = "Text/Story-v0"
 WINNING = ["take brass key", "go north", "unlock chest with brass key", "open chest", "take lens from chest",
            "put lens on lamp stand"]  # fmt: skip
-TEMPTING = """
-objective: Put the apple on the shelf.
-start: hall
-rooms:
-  hall: {contents: [apple, shelf]}
-things:
-  apple: food
-  shelf: supporter
-quests:
-  - {win: apple on shelf}
-"""
 
 
 @pytest.fixture
@@ -140,7 +130,7 @@ def test_hints_are_said(play):
 
 
 def test_where_no_hint_helps(capsys):
-    terminal = Terminal(STORY, stories=[TEMPTING])
+    terminal = Terminal(STORY, stories=[APPLE_STORY])
     assert terminal.way_to_win() == (["take apple", "put apple on shelf"], True)
     for line in ("take apple", "eat apple", "hint"):
         terminal.answer(line)

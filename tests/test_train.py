@@ -13,6 +13,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import CSVOutputFormat, Logger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from training import PPO_QUICK
+from worlds import APPLE_STORY
 
 from agents import checkpoints, logs
 from agents.evaluate.__main__ import main as evaluation_main
@@ -20,17 +21,6 @@ from agents.ppo import PPO
 from agents.settings import parse
 from agents.train import main, train
 from llm_envs.adapters.sb3 import TensorVecEnv
-
-STORY = """
-start: hall
-rooms:
-  hall: {contents: [apple, shelf]}
-things:
-  apple: food
-  shelf: supporter
-quests:
-  - {win: apple on shelf}
-"""
 
 
 def told(*more):
@@ -163,7 +153,7 @@ def test_what_goes_wrong_in_training_is_not_taken_for_bad_input(tmp_path, monkey
 
 def test_of_stories_of_ones_own_nothing_is_held_out(tmp_path, capsys):
     """One level is trained on, validated on and evaluated; before, each split but one of it was empty."""
-    out, world = str(tmp_path / "run"), ["Text/Story-v0", "--set", f"stories=[{STORY!r}]", "--set", "max_steps=4"]
+    out, world = str(tmp_path / "run"), ["Text/Story-v0", "--set", f"stories=[{APPLE_STORY!r}]", "--set", "max_steps=4"]
     main([*world, *PPO_QUICK[2:], "--steps", "128", "--out", out])
     told = json.loads((tmp_path / "run" / "results.json").read_text())
     assert (told["before"]["episodes"], told["after"]["episodes"]) == (1, 1)

@@ -77,12 +77,9 @@ class Book:
     def plain(self) -> dict[str, int]:
         """The numbers of commands that need no parser, by text: no other thing has all the words of their names."""
         things = [self.game.things[one] for one in self.numbers.things]
+        names = [words_of(thing.name) for thing in things]
         known = [words_of(thing.name, *thing.synonyms) for thing in things]
-        doubtful = {
-            k
-            for k, thing in enumerate(things)
-            if any(words_of(thing.name) <= words for j, words in enumerate(known) if j != k)
-        }
+        doubtful = {k for k, name in enumerate(names) if any(name <= words for j, words in enumerate(known) if j != k)}
         plain = {}
         for text, k in zip(self.commands, self.order.tolist(), strict=True):
             verb, *named = self.meanings[k]

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from llm_envs.text.compiling import Book
-from llm_envs.text.grammar import COOKING_GRAMMAR, LETTERS, PLAIN_GRAMMAR, SHORT_WAYS, UNNAMING, WAYS, cut_off
+from llm_envs.text.compiling import Book, words_of
+from llm_envs.text.grammar import COOKING_GRAMMAR, LETTERS, PLAIN_GRAMMAR, SHORT_WAYS, WAYS, cut_off
 from llm_envs.text.layout import (
     AJAR,
     CHOPPED,
@@ -63,8 +63,7 @@ class Lexicon:
 
     def _name(self, thing: int, names: tuple[str, ...], name: str) -> None:
         lists = [[cut_off(word) for word in one.lower().split()] for one in names]
-        singles = {cut_off(word) for word in name.lower().split() if word not in UNNAMING}
-        singles |= {words[0] for words in lists if len(words) == 1}
+        singles = words_of(name) | {words[0] for words in lists if len(words) == 1}
         phrases = tuple(sorted((words for words in lists if len(words) > 1), key=len, reverse=True))
         self.phrases.append(phrases)
         self.singles.append(frozenset(singles))
