@@ -120,11 +120,17 @@ def check_fit(policy: Any, world: World, world_id: str) -> None:
             f"the policy reads {reads} and acts in {policy.action_space}; {world_id} in this configuration shows "
             f"{shows} and takes {action_space(world)}"
         )
-    known = getattr(policy, "vocabulary", None)
-    if known is not None and known != fingerprint(world.tokenizer):
+    check_words(getattr(policy, "vocabulary", None), world, world_id)
+
+
+def check_words(known: str | None, world: World, world_id: str) -> str | None:
+    """Return the fingerprint of a world's words; ValueError if the known ones of a policy are others."""
+    words = fingerprint(world.tokenizer)
+    if known not in (None, words):
         raise ValueError(
             f"the policy learned other words than {world_id} has in this configuration, whose `pool` may differ too"
         )
+    return words
 
 
 # ---------------------------------------------------------------------- playing

@@ -23,11 +23,11 @@ from agents import graphs
 from agents.buffers import SequenceRolloutBuffer
 from agents.collectives import Group
 from agents.graphs import Acted
+from agents.playing import check_words
 from agents.reading import Plan, Reader
 from agents.reference import Regularized
 from agents.sequences import on_device
 from llm_envs.adapters.sb3 import TensorVecEnv
-from llm_envs.vocabulary import fingerprint
 
 
 class OnDeviceRollouts(Regularized):
@@ -65,10 +65,8 @@ class OnDeviceRollouts(Regularized):
 
     def _check_words(self) -> None:
         if isinstance(self.env, TensorVecEnv):
-            words = fingerprint(self.env.batch.world.tokenizer)
-            if self.vocabulary not in (None, words):
-                raise ValueError("the model has learned other words than this environment's, whose `pool` may differ")
-            self.vocabulary = words
+            batch = self.env.batch
+            self.vocabulary = check_words(self.vocabulary, batch.world, batch.identity.partition(" ")[0])
         self.policy.vocabulary = self.vocabulary  # type: ignore[attr-defined]
 
     def _choose_buffer(self) -> None:

@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 from stable_baselines3 import A2C, DQN
 
-from agents import PPO, metrics, report, warm_start
+from agents import metrics, report
 from agents.evaluate import Evaluation, evaluate
 from agents.evaluate.__main__ import main
 from agents.playing import load_policy
@@ -130,25 +130,6 @@ def test_transcripts_are_of_the_first_levels_in_order():
     batch = make_batch("Tokens/Copy-v0", 7, split="test", order="sweep", **COPY)
     prompts = batch.decode(batch.reset(seed=0))
     assert [told[: len(prompt)] for told, prompt in zip(found.transcripts, prompts, strict=True)] == prompts
-
-
-def test_a_policy_is_refused_where_its_tokens_are_other_words(tmp_path):
-    """The pools' vocabularies are of one size, so that all shapes fit."""
-    few, many = ({"preset": "gata-2", "pool": pool} for pool in (100, 300))
-    env = TensorVecEnv("Text/Cooking-v0", 2, **many)
-    model = PPO("TransformerPolicy", env, n_steps=4, policy_kwargs={"backbone": {"width": 16, "layers": 1, "heads": 2}})
-    assert make_batch("Text/Cooking-v0", 1, **few).world.actions == env.action_space.n
-    model.save(tmp_path / "model.zip")
-    for learned in (model, load_policy(tmp_path / "model.zip", "cpu")):
-        with pytest.raises(ValueError, match="learned other words than Text/Cooking-v0 has"):
-            evaluate(learned, "Text/Cooking-v0", max_levels=1, oracle=False, **few)
-        evaluate(learned, "Text/Cooking-v0", max_levels=1, oracle=False, resamples=1, **many)
-    with pytest.raises(ValueError, match="learned other words"):
-        warm_start(model, "Text/Cooking-v0", 4, **few)
-    with pytest.raises(ValueError, match="learned other words"):
-        PPO.load(tmp_path / "model.zip", TensorVecEnv("Text/Cooking-v0", 2, **few))
-    with pytest.raises(ValueError, match="learned other words"):
-        PPO.load(tmp_path / "model.zip").set_env(TensorVecEnv("Text/Cooking-v0", 2, **few))
 
 
 def test_levels_without_a_solution_are_named():
