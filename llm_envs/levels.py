@@ -8,22 +8,13 @@ import zlib
 
 import numpy as np
 
+from llm_envs.memory import without_padding
 from llm_envs.rng import GOLDEN, mix
 from llm_envs.world import World, check_choice
 
 SPLITS = ("train", "validation", "test", "all")
 ORDERS = ("random", "sweep")
 SHARES = {"train": range(0, 80), "validation": range(80, 90), "test": range(90, 100)}  # percent
-
-
-def without_padding(records: np.ndarray) -> np.ndarray:
-    """Return a copy of records (M,) whose padding bytes are 0, so that equal records have equal bytes.
-
-    NumPy copies records field by field: what lies between fields, a new array has from whatever used its memory before.
-    """
-    clean = np.zeros(len(records), records.dtype)
-    clean[...] = records
-    return clean
 
 
 def percentile(levels: np.ndarray) -> np.ndarray:

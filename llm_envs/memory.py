@@ -14,6 +14,16 @@ if TYPE_CHECKING:
     import torch
 
 
+def without_padding(records: np.ndarray) -> np.ndarray:
+    """Return a copy of records (M,) whose padding bytes are 0, so that equal records have equal bytes.
+
+    NumPy copies records field by field: what lies between fields, a new array has from whatever used its memory before.
+    """
+    clean = np.zeros(len(records), records.dtype)
+    clean[...] = records
+    return clean
+
+
 class Records:
     """A buffer of N records of one type on the CPU.
 
@@ -62,6 +72,4 @@ class Records:
 
     def row(self, i: int) -> Any:
         """Return record i, with attribute access, as a copy on the host."""
-        copied = np.zeros(1, self.kind)  # .copy() would leave its padding as it found it
-        copied[0] = self._array[i]
-        return copied.view(np.recarray)[0]
+        return without_padding(self._array[i : i + 1]).view(np.recarray)[0]
