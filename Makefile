@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: train test bench lint clean
+.PHONY: train test test-all bench lint clean
 
 train: $(VENV)/.ready
 	$(RUN) -m agents.train Tokens/Addition-v0
@@ -11,6 +11,9 @@ train: $(VENV)/.ready
 test: $(VENV)/.ready
 	# two processes of one thread each, since CI has two cores; idle threads of OpenMP sleep
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(RUN) -m pytest -n 2 --dist loadfile
+
+test-all: $(VENV)/.ready
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(RUN) -m pytest -n 2 --dist loadfile -m ""
 
 bench: $(VENV)/.ready
 	$(RUN) benchmarks/run.py
