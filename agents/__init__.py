@@ -1,14 +1,14 @@
 """Transformer policies and policy-gradient training on llm_envs worlds, inside Stable-Baselines3."""
 
-from agents.a2c import A2C
+from agents.algorithms.a2c import A2C
+from agents.algorithms.grpo import GRPO
+from agents.algorithms.ppo import PPO
+from agents.algorithms.reinforce import REINFORCE, RLOO
+from agents.algorithms.trpo import TRPO
 from agents.evaluate import evaluate
-from agents.generation import generate
-from agents.grpo import GRPO
-from agents.policies import TransformerPolicy
-from agents.ppo import PPO
-from agents.reinforce import REINFORCE, RLOO
-from agents.trpo import TRPO
-from agents.warmstart import warm_start
+from agents.policies.generation import generate
+from agents.policies.policy import TransformerPolicy
+from agents.supervised.warm_start import warm_start
 
 ALGORITHMS = {algorithm.__name__.lower(): algorithm for algorithm in (PPO, A2C, TRPO, REINFORCE, RLOO, GRPO)}
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 import llm_envs
-from llm_envs.batch import BatchEnv
+from llm_envs.engine.batch import BatchEnv
 
 ROWS = [4**k for k in range(6, 11)]  # 4,096 to 1,048,576
 ACTIONS = 16  # different batches of actions, used in turn

@@ -2,7 +2,8 @@
 
     python benchmarks/learning.py                  every run that is not there yet, one after another
     python benchmarks/learning.py --only addition  those of one task
-    python benchmarks/learning.py --report         docs/results.md, docs/text-results.md, from the runs that are there
+    python benchmarks/learning.py --report         docs/results/results.md, docs/results/text-results.md, from the runs
+    that are there
 
 A run is `python -m agents.train` with the world's preset and the arguments below, in runs/learning/TASK-ALGORITHM-SEED.
 """

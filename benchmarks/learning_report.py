@@ -1,4 +1,4 @@
-"""docs/results.md, docs/text-results.md and their pictures, from the runs of benchmarks/learning.py."""
+"""docs/results/results.md, docs/results/text-results.md and their pictures, from the runs of benchmarks/learning.py."""
 
 import csv
 import json
@@ -11,14 +11,14 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 
-from agents.evaluate import evaluate
-from agents.playing import load_policy
-from llm_envs.checks import parse_values
+from agents.evaluation.evaluation import evaluate
+from agents.evaluation.runner import load_policy
+from llm_envs.cli.arguments import parse_values
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
-DOCS = Path("docs")
+DOCS = Path("docs/results")
 Place = Callable[[str, str, int], Path]
 Tasks = dict[str, list[str]]  # name -> arguments of agents.train
 Found = dict[str, dict[int, dict[str, Any]]]  # what runs of a task found, by algorithm and seed

@@ -32,8 +32,8 @@ from trl import GRPOConfig, GRPOTrainer
 import llm_envs
 from agents import GRPO
 from llm_envs.adapters.sb3 import TensorVecEnv
-from llm_envs.batch import BatchEnv
-from llm_envs.tokens import copy
+from llm_envs.engine.batch import BatchEnv
+from llm_envs.tokens.tasks import copy
 from llm_envs.vocabulary import END
 
 VOCABULARY = 64  # tokens: <pad>, <end>, "=" and 61 symbols

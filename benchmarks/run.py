@@ -37,8 +37,8 @@ from numba import config as numba_config
 from stable_baselines3.common.vec_env import SubprocVecEnv
 
 import llm_envs
-from llm_envs.batch import BatchEnv
-from llm_envs.walks import random_actions
+from llm_envs.engine.batch import BatchEnv
+from llm_envs.testing.random_walks import random_actions
 
 OURS, MINIGRID = "Nav/FourRooms-v0", "MiniGrid-FourRooms-v0"
 ROWS, THREADS = 4096, numba_config.NUMBA_NUM_THREADS

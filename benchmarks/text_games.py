@@ -29,10 +29,10 @@ from numba import config, njit
 
 import llm_envs
 from llm_envs.registration import build
-from llm_envs.text.cooking import cooking
-from llm_envs.text.family import made
+from llm_envs.text.games.cooking import cooking
+from llm_envs.text.interface.world import made
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 
 ROWS, GAMES, PRESET = 4096, 8, {"preset": "ftwp-hardest"}
 ALL = ("description", "inventory")

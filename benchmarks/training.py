@@ -29,9 +29,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.profiler import ProfilerActivity, profile
 
 from agents import PPO, TRPO, TransformerPolicy
-from agents.sequences import Sequences
+from agents.policies.packing import Sequences
 from llm_envs.adapters.sb3 import TensorVecEnv
-from llm_envs.batch import BatchEnv
+from llm_envs.engine.batch import BatchEnv
 
 WIDE = {"width": 256, "layers": 4, "heads": 4}
 MATMUL = ("mm", "addmm", "bmm", "linear", "matmul", "baddbmm")

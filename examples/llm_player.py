@@ -236,7 +236,7 @@ def main(
     """Play text games by a language model, and print and write its scores.
 
     Args:
-        games: ids of text games, game files of TextWorld (.json, .json.gz), or stories (.yaml; docs/stories.md).
+        games: ids of text games, game files of TextWorld (.json, .json.gz), or stories (.yaml; docs/guide/stories.md).
         episodes: so many games of each, one after the other from its pool.
         agent: "model" asks the endpoint; "random" and "oracle" are baselines.
         url: the endpoint.

@@ -22,8 +22,8 @@ import torch
 import tyro
 
 from agents import PPO, evaluate, warm_start
+from agents.evaluation.runner import play, policy_actions, sweep_batch
 from agents.kl import full
-from agents.playing import play, policy_actions, sweep_batch
 from agents.policies import TransformerPolicy
 from agents.preferences import preference_pairs
 from agents.reward_model import RewardModel, fit

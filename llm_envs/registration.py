@@ -2,37 +2,38 @@
 
 import importlib
 import inspect
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from llm_envs.batch import BatchEnv
+    from llm_envs.engine.batch import BatchEnv
     from llm_envs.world import World
 
 # id -> builder, as a function or as "module:function"; the builder's keyword arguments are the configuration.
 _builders: dict[str, Callable | str] = {
-    "Tokens/Addition-v0": "llm_envs.tokens.addition:addition",
-    "Tokens/Copy-v0": "llm_envs.tokens.copy:copy",
-    "Nav/FourRooms-v0": "llm_envs.navigation.four_rooms:four_rooms",
-    "Nav/PathPlanner-v0": "llm_envs.navigation.path_planner:path_planner",
-    "PathPlanner-v0": "llm_envs.navigation.path_planner:path_planner",
-    "Text/Coin-v0": "llm_envs.text.coin:coin",
-    "TextGame-v0": "llm_envs.text.coin:coin",
-    "Text/World-v0": "llm_envs.text.world:world",
-    "Text/Story-v0": "llm_envs.text.story:story",
-    "Text/Collector-v0": "llm_envs.text.collector:collector",
-    "Text/Treasure-v0": "llm_envs.text.treasure:treasure",
-    "Text/KeyQuest-v0": "llm_envs.text.key_quest:key_quest",
-    "Text/House-v0": "llm_envs.text.house:house",
-    "Text/Chain-v0": "llm_envs.text.chain:chain",
-    "Text/Cooking-v0": "llm_envs.text.cooking:cooking",
-    "Text/CookingWorld-v0": "llm_envs.text.cooking_world:cooking_world",
-    "Text/Tidy-v0": "llm_envs.text.tidy:tidy",
-    "Text/MapReader-v0": "llm_envs.text.map_reader:map_reader",
-    "Text/Arithmetic-v0": "llm_envs.text.arithmetic:arithmetic",
-    "Text/Sorting-v0": "llm_envs.text.sorting:sorting",
-    "Text/PeckingOrder-v0": "llm_envs.text.pecking_order:pecking_order",
-    "Text/SimonSays-v0": "llm_envs.text.simon_says:simon_says",
+    "Tokens/Addition-v0": "llm_envs.tokens.tasks.addition:addition",
+    "Tokens/Copy-v0": "llm_envs.tokens.tasks.copy:copy",
+    "Nav/FourRooms-v0": "llm_envs.navigation.tasks.four_rooms:four_rooms",
+    "Nav/PathPlanner-v0": "llm_envs.navigation.plane.path_planner:path_planner",
+    "PathPlanner-v0": "llm_envs.navigation.plane.path_planner:path_planner",
+    "Text/Coin-v0": "llm_envs.text.games.coin.coin:coin",
+    "TextGame-v0": "llm_envs.text.games.coin.coin:coin",
+    "Text/World-v0": "llm_envs.text.games.textworld:world",
+    "Text/Story-v0": "llm_envs.text.games.story:story",
+    "Text/Collector-v0": "llm_envs.text.games.collector:collector",
+    "Text/Treasure-v0": "llm_envs.text.games.treasure:treasure",
+    "Text/KeyQuest-v0": "llm_envs.text.games.key_quest:key_quest",
+    "Text/House-v0": "llm_envs.text.games.house:house",
+    "Text/Chain-v0": "llm_envs.text.games.chain:chain",
+    "Text/Cooking-v0": "llm_envs.text.games.cooking:cooking",
+    "Text/CookingWorld-v0": "llm_envs.text.games.cooking_world:cooking_world",
+    "Text/Tidy-v0": "llm_envs.text.games.tidy:tidy",
+    "Text/MapReader-v0": "llm_envs.text.games.map_reader:map_reader",
+    "Text/Arithmetic-v0": "llm_envs.text.games.arithmetic:arithmetic",
+    "Text/Sorting-v0": "llm_envs.text.games.sorting:sorting",
+    "Text/PeckingOrder-v0": "llm_envs.text.games.pecking_order:pecking_order",
+    "Text/SimonSays-v0": "llm_envs.text.games.simon_says:simon_says",
 }
 
 
@@ -108,11 +109,17 @@ def make_batch(world_id: str, num_envs: int, **options: Any) -> "BatchEnv":
         ValueError: an unknown id, or a value out of range.
         TypeError: an unknown keyword.
     """
-    from llm_envs.batch import BatchEnv
-    from llm_envs.checks import describe
+    from llm_envs.engine.batch import BatchEnv
+    from llm_envs.registration import describe
 
     engine = set(inspect.signature(BatchEnv).parameters) - {"world", "num_envs", "identity"}
     config = {name: value for name, value in options.items() if name not in engine}
     settings = {name: value for name, value in options.items() if name in engine}
     world = build(world_id, config)
     return BatchEnv(world, num_envs, identity=describe(world_id, config), **settings)
+
+
+def describe(world_id: str, config: Mapping[str, Any]) -> str:
+    """Return a world's identity for snapshots: its id and its configuration (levels have a checksum of their own)."""
+    plain = {name: value for name, value in config.items() if isinstance(value, (int, float, str, bool, type(None)))}
+    return f"{world_id} {json.dumps(plain, sort_keys=True)}"

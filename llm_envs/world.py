@@ -19,6 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from llm_envs.validation import check_choice as check_choice
+from llm_envs.validation import check_range as check_range
+from llm_envs.validation import check_switch as check_switch
+
 # The engine's own fields, first in every state.
 HEADER = {
     "rng": np.uint64,  # the counter behind randint() and uniform()
@@ -70,28 +74,6 @@ def values(kind: np.dtype, **fields: Any) -> np.ndarray:
     for name, value in fields.items():
         filled[name] = value
     return filled
-
-
-def check_range(name: str, value: Any, low: float, high: float) -> None:
-    """Raise unless `value` is a number of the kind of `low` (int or float) within [low, high]."""
-    whole = isinstance(low, int)
-    allowed = (int, np.integer) if whole else (int, float, np.integer, np.floating)
-    if isinstance(value, bool) or not isinstance(value, allowed):
-        raise TypeError(f"{name} must be {'an integer' if whole else 'a number'}, not {value!r}")
-    if not low <= value <= high:
-        raise ValueError(f"{name} is {value}; it must be from {low} to {high}")
-
-
-def check_choice(name: str, value: Any, choices: tuple) -> None:
-    """Raise unless `value` is one of `choices`."""
-    if value not in choices:
-        raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(map(repr, choices))}")
-
-
-def check_switch(name: str, value: Any) -> None:
-    """Raise TypeError unless `value` is True or False."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be True or False, not {value!r}")
 
 
 @dataclass(frozen=True)

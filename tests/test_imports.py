@@ -1,8 +1,10 @@
-"""What an import costs, what Gymnasium finds by itself, and that imports point one way."""
+"""What an import costs, what Gymnasium finds by itself, the public names, and the direction of imports."""
 
 import ast
+import importlib
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from worlds import DISTINCT
 
 import llm_envs
 
-PACKAGE = Path(llm_envs.__file__).parent
+ROOT = Path(llm_envs.__file__).parent.parent
 
 
 def run(program: str) -> str:
@@ -58,96 +60,175 @@ def test_gym_make_imports_the_package_that_an_id_names():
     assert run(program).startswith("[")
 
 
+PUBLIC = {  # module -> names that scripts outside the repository use
+    "llm_envs": "ids make_batch register",
+    "llm_envs.registration": "build find ids make_batch register",
+    "llm_envs.adapters.gym": "GymEnv GymVectorEnv make_single make_vector",
+    "llm_envs.adapters.sb3": "TensorVecEnv",
+    "llm_envs.testing": "check_world trajectory_digest",
+    "llm_envs.batch": "BatchEnv Step",
+    "llm_envs.rewards": "Reward Transition",
+    "llm_envs.world": "World Vector record state_record values check_range check_choice check_switch",
+    "llm_envs.text.solve": "solve",
+    "llm_envs.text.export": "export",
+    "llm_envs.text.textworld": "load",
+    "llm_envs.text.story": "load_story story",
+    "llm_envs.text.cooking": "cooking",
+    "llm_envs.text.family": "games_world text_game made",
+    "agents": "PPO A2C TRPO REINFORCE RLOO GRPO TransformerPolicy evaluate generate warm_start",
+    "agents.policies": "TransformerPolicy",
+    "agents.kl": "k1 k2 k3 full",
+    "agents.generation": "generate",
+    "agents.reward_model": "RewardModel fit",
+    "agents.preferences": "preference_pairs",
+    "agents.backbones": "Backbone make_backbone",
+    "agents.train": "main train",
+    "agents.evaluate": "evaluate",
+    "agents.sweep": "main sweep",
+}
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_public_names_are_importable(module):
+    found = importlib.import_module(module)
+    assert [name for name in PUBLIC[module].split() if not hasattr(found, name)] == []
+
+
+def test_evaluate_is_a_function_after_every_import():
+    """`python -m agents.evaluate` is a package of the same name; importing it must not hide the function."""
+    import agents
+
+    importlib.import_module("agents.evaluate.__main__")
+    assert callable(agents.evaluate)
+
+
 # ---------------------------------------------------------------------- directions
 
-# Which modules of llm_envs each may import. Anything in a later line may import from the lines it names.
+# Each folder or module and what it may import besides itself, types-only imports included.
+ROOT_MODULES = "llm_envs.world llm_envs.rng llm_envs.vocabulary llm_envs.validation llm_envs.rewards"
+FAMILY = f"{ROOT_MODULES} llm_envs.engine.jit llm_envs.engine.transcript"  # what every family of worlds may know
+TEXT = ["model", "records", "language", "rules", "compiler", "parser", "solver", "interface", "games"]  # lowest first
+
+
+def text_below(room: str) -> str:
+    return " ".join(f"llm_envs.text.{other}" for other in TEXT[: TEXT.index(room)])
+
+
 ALLOWED = {
-    "rng": set(),
-    "world": {"rng"},
-    "jit": set(),
-    "spaces": {"world"},
-    "checks": {"world"},
-    "registration": {"world", "batch", "checks"},  # batch only when something is made
-    "levels": {"rng", "world"},
-    "kernels": {"jit", "rng", "world"},
-    "memory": {"jit"},
-    "snapshot": {"jit", "batch"},  # batch for its type alone, as in rewards
-    "rewards": {"batch"},
-    "cuda": {"jit", "kernels", "memory", "rng", "world"},
-    "showing": {"memory", "world"},  # memory for its type alone
-    "batch": {"jit", "kernels", "levels", "snapshot", "memory", "rewards", "checks", "showing", "world", "cuda"},
-    "adapters": {"batch", "registration", "showing", "spaces", "world", "adapters", "checks"},
-    "walks": {"adapters", "batch", "checks", "registration", "world"},
-    "contract": {"adapters", "batch", "registration", "spaces", "walks"},
-    "testing": {"contract", "registration", "walks"},
-    "vocabulary": set(),
-    "play": {"adapters", "checks", "registration", "text", "world"},
-    "arguments": set(),
-    "cli": {"adapters", "arguments", "checks", "levels", "play", "registration", "spaces", "testing", "walks", "world"},
-    "__init__": {"registration"},
+    "llm_envs.validation": "",
+    "llm_envs.rng": "",
+    "llm_envs.vocabulary": "",
+    "llm_envs.world": "llm_envs.validation",
+    "llm_envs.rewards": "",
+    "llm_envs.registration": "llm_envs.world llm_envs.validation llm_envs.engine",
+    "llm_envs.engine": ROOT_MODULES,
+    "llm_envs.adapters": f"{ROOT_MODULES} llm_envs.engine llm_envs.registration",
+    "llm_envs.testing": f"{ROOT_MODULES} llm_envs.engine llm_envs.registration llm_envs.adapters",
+    "llm_envs.cli": "llm_envs",
+    "llm_envs.tokens.tasks": FAMILY,
+    "llm_envs.navigation.grid": FAMILY,
+    "llm_envs.navigation.tasks": f"{FAMILY} llm_envs.navigation.grid",
+    "llm_envs.navigation.plane": FAMILY,
+    **{f"llm_envs.text.{room}": f"{FAMILY} {text_below(room)}" for room in TEXT},
+    "llm_envs.text.authoring": f"{FAMILY} llm_envs.text.model",
+    "llm_envs.text.formats": f"{FAMILY} llm_envs.text.model llm_envs.text.authoring",
+    "agents.backbones": "llm_envs.vocabulary",
+    "agents.objectives": "llm_envs.validation",
+    "agents.distributed": "",
 }
-FAMILIES = ("tokens", "text", "navigation")
-TYPES_ONLY = {
-    ("snapshot", "batch"),
-    ("rewards", "batch"),
-    ("spaces", "world"),
-    ("registration", "world"),
-    ("showing", "memory"),
+ALLOWED["llm_envs.text.games"] += " llm_envs.text.authoring llm_envs.text.formats"
+PUBLIC_LLM_ENVS = f"{ROOT_MODULES} llm_envs.registration llm_envs.engine llm_envs.adapters"
+LOW = "agents.backbones agents.objectives agents.distributed"
+ALLOWED |= {
+    "agents.policies": f"{PUBLIC_LLM_ENVS} {LOW}",
+    "agents.rollouts": f"{PUBLIC_LLM_ENVS} {LOW} agents.policies",
+    "agents.algorithms": f"{PUBLIC_LLM_ENVS} {LOW} agents.policies agents.rollouts",
+    "agents.evaluation": f"{PUBLIC_LLM_ENVS} {LOW} agents.policies",
+    "agents.supervised": f"{PUBLIC_LLM_ENVS} {LOW} agents.policies agents.evaluation llm_envs.make_batch",
+    "agents.jobs": "llm_envs agents",
 }
-WHEN_MADE = {("registration", "batch"), ("registration", "checks"), ("batch", "rewards"), ("batch", "cuda")}
+# Public doors: modules that only pass on names from the rooms.
+DOORS = {"llm_envs.batch", "agents.train", "agents.sweep", "agents.evaluate", "agents.kl", "agents.generation"}
+DOORS |= {"agents.preferences", "agents.reward_model", "llm_envs", "agents"}
+DOORS |= {f"llm_envs.text.{name}" for name in ("solve", "export", "textworld", "family", "cooking", "story")}
+LATE = {("llm_envs.registration", "llm_envs.engine")}  # only inside functions: `import llm_envs` is light
 
 
-def imports(path: Path) -> list[tuple[str, bool, bool]]:
-    """Return (module of the project, inside a function, for types alone) for each import of a file."""
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] in ("__init__", "__main__") else parts)
+
+
+def room_of(module: str) -> str:
+    """Return the entry of ALLOWED that a module belongs to, the longest one that leads to it."""
+    return max((room for room in ALLOWED if f"{module}.".startswith(f"{room}.")), key=len, default="")
+
+
+@cache
+def imports(path: Path) -> tuple[tuple[str, bool], ...]:
+    """Return (what is imported of the project, whether inside a function) for each import of a file."""
     found = []
 
-    def visit(node: ast.AST, late: bool, types: bool) -> None:
+    def visit(node: ast.AST, late: bool) -> None:
         names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} has a relative import"
             names = [f"{node.module}.{alias.name}" for alias in node.names]
-        found.extend((name, late, types) for name in names if name.partition(".")[0] in ("llm_envs", "agents"))
+        found.extend((name, late) for name in names if name.partition(".")[0] in ("llm_envs", "agents"))
         late = late or isinstance(node, (ast.FunctionDef, ast.Lambda))
-        types = types or (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
         for child in ast.iter_child_nodes(node):
-            visit(child, late, types)
+            visit(child, late)
 
-    visit(ast.parse(path.read_text()), late=False, types=False)
-    return found
-
-
-FILES = sorted(PACKAGE.rglob("*.py"))
+    visit(ast.parse(path.read_text()), late=False)
+    return tuple(found)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+FILES = sorted(path for package in ("llm_envs", "agents") for path in (ROOT / package).rglob("*.py"))
+MODULES = {module_of(path): path for path in FILES}
+
+
+def target_of(name: str) -> str:
+    """Return the module that an imported name stands in."""
+    while name not in MODULES:
+        name = name.rpartition(".")[0]
+    return name
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
 def test_imports_point_down(path):
-    """Adapters know the batch, the batch the kernels, those the rules' records; worlds know none of that."""
-    part, *rest = path.relative_to(PACKAGE).with_suffix("").parts
-    for name, late, types in imports(path):
-        root, _, target = name.partition(".")
-        assert root == "llm_envs", f"{path.name} imports {name}; llm_envs never imports agents"
-        target = target.partition(".")[0]
-        if part in FAMILIES:
-            assert target in ("jit", "world", "rng", "vocabulary", part), name
-        else:
-            assert target in ALLOWED[part], f"{path.name} imports {name}, which is not below it"
-        assert types or (part, target) not in TYPES_ONLY, f"{path.name} may import {name} for type checkers only"
-        assert late or types or (part, target) not in WHEN_MADE, f"{path.name} must import {name} in a function"
-    assert rest or part in {*ALLOWED, *FAMILIES}, f"say in ALLOWED what {path.name} may import"
+    """A room knows the rooms below it and no other; the table above is the architecture."""
+    module = module_of(path)
+    if module in DOORS or (path.name == "__init__.py" and not imports(path)):
+        return
+    room = room_of(module)
+    assert room, f"say in ALLOWED what {module} may import"
+    for name, late in imports(path):
+        target = target_of(name)
+        below = [other for other in ALLOWED[room].split() if f"{target}.".startswith(f"{other}.") or name == other]
+        assert below or f"{target}.".startswith(f"{room}."), f"{module} imports {name}, which is not below it"
+        assert late or (room, below[0] if below else "") not in LATE, f"{module} must import {name} in a function"
 
 
 def test_no_import_is_circular():
-    """Of what is imported when a module is loaded: the lines of ALLOWED must have an order."""
-    edges = {part: set() for part in ALLOWED}
-    for path in FILES:
-        part = path.relative_to(PACKAGE).with_suffix("").parts[0]
-        if part in ALLOWED:
-            targets = {name.split(".")[1] for name, late, types in imports(path) if not late and not types}
-            edges[part] |= targets & set(ALLOWED) - {part}
+    """Between modules, types-only imports and those inside functions included."""
+    edges = {
+        module: {target_of(name) for name, _ in imports(path)} - {module}
+        for module, path in MODULES.items()
+        if module not in DOORS and path.name != "__init__.py"
+    }
+    edges = {module: targets & set(edges) for module, targets in edges.items()}
     while edges:
-        lowest = [part for part, above in edges.items() if not above & set(edges)]
+        lowest = [module for module, above in edges.items() if not above & set(edges)]
         assert lowest, f"a circle among {sorted(edges)}"
-        for part in lowest:
-            del edges[part]
+        for module in lowest:
+            del edges[module]
+
+
+def test_folders_and_files_are_small():
+    """A folder has at most 16 modules, a file at most 300 lines: one subject each."""
+    folders = {path.parent for path in FILES}
+    crowded = {str(f): n for f in folders if (n := sum(p.name != "__init__.py" for p in f.glob("*.py"))) > 16}
+    long = {str(path): n for path in FILES if (n := path.read_text().count("\n")) > 300}
+    assert (crowded, long) == ({}, {})

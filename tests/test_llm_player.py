@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from llm_envs import levels
-from llm_envs.text.story import BUILT_IN
+from llm_envs.engine import levels
+from llm_envs.text.games.story import BUILT_IN
 
 PATH = Path(__file__).parents[1] / "examples" / "llm_player.py"
 STORY = "Text/Story-v0"

@@ -1,4 +1,4 @@
-"""The Python in README.md, CONTRIBUTING.md, docs/training.md and docs/text-games.md runs as it stands."""
+"""The Python in README.md, CONTRIBUTING.md, docs/guide/training.md and docs/guide/text-games.md runs as it stands."""
 
 import re
 import subprocess
@@ -14,7 +14,7 @@ def blocks(name):
     return re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(), re.DOTALL)
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/training.md", "docs/text-games.md"])
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/guide/training.md", "docs/guide/text-games.md"])
 def test_code_runs(name, tmp_path):
     code = blocks(name)
     assert code

@@ -3,7 +3,7 @@
 import pytest
 
 from agents import PPO, evaluate, warm_start
-from agents.playing import load_policy
+from agents.evaluation.runner import load_policy
 from llm_envs import make_batch
 from llm_envs.adapters.sb3 import TensorVecEnv
 

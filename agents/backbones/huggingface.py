@@ -98,7 +98,7 @@ class HuggingFace(Backbone):
 
     def __init__(self, vocab_size: int, window: int, config: HuggingFaceConfig) -> None:
         super().__init__()
-        import agents.backbones.pretrained  # noqa: F401  # transformers then knows our own transformer's folders
+        import agents.backbones.hf_format  # noqa: F401  # transformers then knows our own transformer's folders
 
         self.config, self.vocab_size, self.window = config, vocab_size, window
         self.model: Any = AutoModelForCausalLM.from_pretrained(

@@ -3,6 +3,6 @@
 A package, so that `python -m agents.evaluate` runs its `__main__` although `agents` has imported it by then.
 """
 
-from agents.evaluate.evaluation import Evaluation, evaluate
+from agents.evaluation.evaluation import Evaluation, evaluate
 
 __all__ = ["Evaluation", "evaluate"]

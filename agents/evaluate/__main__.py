@@ -12,11 +12,10 @@ from pathlib import Path
 import tyro
 from rich.console import Console
 
-from agents import report
-from agents.evaluate import Evaluation, evaluate, measuring
-from agents.playing import SETTINGS, held_out, load_policy
-from llm_envs.arguments import Pairs, refusing
-from llm_envs.checks import parse_values
+from agents.evaluation import measures, report
+from agents.evaluation.evaluation import Evaluation, evaluate
+from agents.evaluation.runner import SETTINGS, held_out, load_policy
+from llm_envs.cli.arguments import Pairs, parse_values, refusing
 from llm_envs.registration import build
 
 
@@ -58,7 +57,7 @@ class Options:
 def main(args: Sequence[str] | None = None) -> Evaluation:
     """Entry point of `python -m agents.evaluate`; exit code 2 for what cannot be evaluated."""
     options = tyro.cli(
-        Options, args=args, prog="python -m agents.evaluate", description=f"{__doc__}\n{measuring.__doc__}"
+        Options, args=args, prog="python -m agents.evaluate", description=f"{__doc__}\n{measures.__doc__}"
     )
     with refusing("agents.evaluate"):
         config = parse_values(*options.set)

@@ -10,12 +10,12 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.vector.utils import batch_space
 
-from llm_envs.batch import BatchEnv
+from llm_envs.adapters.common import SECONDS_PER_FRAME, _speaks_text, draw, render_modes
+from llm_envs.adapters.spaces import action_space, observation_space
+from llm_envs.engine.batch import BatchEnv
 from llm_envs.registration import make_batch
-from llm_envs.spaces import action_space, observation_space
-from llm_envs.world import World, check_choice
+from llm_envs.validation import check_choice
 
-SECONDS_PER_FRAME = 0.1
 AUTORESETS = {AutoresetMode.SAME_STEP: "same_step", AutoresetMode.NEXT_STEP: "next_step"}
 
 
@@ -49,26 +49,6 @@ def make_vector(
     if _speaks_text(batch.world):
         return SyncVectorEnv([lambda: make_single(world_id, render_mode, **options)] * num_envs, autoreset_mode=mode)
     return GymVectorEnv(batch, render_mode)
-
-
-def _speaks_text(world: World) -> bool:
-    return world.text_observation or world.parse is not None
-
-
-def render_modes(world: World) -> list[str]:
-    """Return the render modes of a world: text always, pictures where it draws them."""
-    return ["ansi", "human"] + (["rgb_array"] if world.frame is not None else [])
-
-
-def draw(batch: BatchEnv, row: int, render_mode: str | None) -> Any:
-    """Return (or, for "human", print) one row as `render_mode` asks."""
-    if render_mode == "rgb_array":
-        return batch.frame(row)
-    if render_mode is None:
-        gym.logger.warn("render() was called on an environment made without a render_mode")
-        return None
-    text = batch.render(row)
-    return text if render_mode == "ansi" else print(text)
 
 
 class GymEnv(gym.Env):

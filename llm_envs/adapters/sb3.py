@@ -15,10 +15,10 @@ import torch
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
-from llm_envs.adapters.gym import draw
-from llm_envs.batch import BatchEnv, Step
+from llm_envs.adapters.common import draw
+from llm_envs.adapters.spaces import action_space, observation_space
+from llm_envs.engine.batch import BatchEnv, Step
 from llm_envs.registration import make_batch
-from llm_envs.spaces import action_space, observation_space
 
 
 class TensorVecEnv(VecEnv):

@@ -1,8 +1,8 @@
 """Golden digests: what seeded random walks in every world show and pay, whatever the layout of its records.
 
-`python tests/golden/trajectories.py` writes `digests.json` anew; do so only where a change of what is observed is meant.
-A digest is over the fields of observations by name, rewards, flags, signals, levels, true final observations and, where
-a world speaks in strings, over its texts and infos. It does not see the state's layout, which may change.
+`python tests/golden/trajectories.py` writes `digests.json` anew; do so only where a change of what is observed is
+meant. A digest is over the fields of observations by name, rewards, flags, signals, levels, true final observations
+and, where a world speaks in strings, over its texts and infos. It does not see the state's layout, which may change.
 """
 
 import hashlib
@@ -61,7 +61,10 @@ CONFIGURATIONS: list[tuple[str, dict[str, Any]]] = [
     ("Tokens/Copy-v0", {"length": 5, "max_steps": 3, "weights": {"match": 0.5}}),
     ("Tokens/Copy-v0", {"levels": [[0, 1, 2], [3, 1]]}),
     ("Tokens/Addition-v0", {"reverse": True, "base": 2, "digits": 5}),
-    ("Tokens/Addition-v0", {"digits": 6, "min_digits": 2, "weights": {"match": 1.0, "length": 0.5, "wellformed": 0.25}}),
+    (
+        "Tokens/Addition-v0",
+        {"digits": 6, "min_digits": 2, "weights": {"match": 1.0, "length": 0.5, "wellformed": 0.25}},
+    ),
     ("Tokens/Addition-v0", {"levels": [[1, 2], [99, 1]], "digits": 2}),
     ("Nav/FourRooms-v0", {"size": 9, "view": 5, "see_through": True, "max_steps": 30}),
     ("Nav/FourRooms-v0", {"size": 11, "pool": 50}),

@@ -1,0 +1,173 @@
+"""KL to a frozen reference policy, in the reward or in the loss, with a fixed or an adaptive coefficient."""
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from stable_baselines3.common.distributions import Distribution
+from torch import Tensor
+
+from agents.distributed.group import Group
+from agents.objectives.kl import AdaptiveCoefficient, FixedCoefficient, estimator
+from agents.policies.packing import places
+from agents.policies.policy import TransformerPolicy
+from llm_envs.validation import check_choice
+
+
+@dataclass(frozen=True)
+class KL:
+    """How to hold a policy near its reference: `coefficient` times the estimated KL of each token, in nats."""
+
+    coefficient: float = 0.05
+    estimator: str = "k3"  # one of agents.objectives.kl.ESTIMATORS
+    place: str = "loss"  # or "reward", from which it reaches advantages and values (Ziegler et al., 2019)
+    target: float = 0.0  # nats a token that an adaptive coefficient steers to; 0: the coefficient is fixed
+    horizon: int = 10_000  # of the adaptive coefficient, in episodes
+
+    def __post_init__(self) -> None:
+        check_choice("place", self.place, ("loss", "reward"))
+        estimator(self.estimator)
+        if self.place == "loss" and self.estimator == "k1":
+            raise ValueError("estimator is 'k1'; its gradient as a loss is zero: use k2, k3 or full, or place='reward'")
+
+    def controller(self) -> FixedCoefficient | AdaptiveCoefficient:
+        """Return what holds the coefficient."""
+        if self.target:
+            return AdaptiveCoefficient(self.coefficient, self.target, self.horizon)
+        return FixedCoefficient(self.coefficient)
+
+
+class Reference:
+    """A frozen policy and how far the learning one has gone from it.
+
+    Args:
+        options: what to compute.
+        policy: the one that learns; the reference is a copy of it as it is now.
+    """
+
+    def __init__(self, options: KL, policy: TransformerPolicy) -> None:
+        self.options = options
+        self.policy = copy.deepcopy(policy)
+        self.policy.requires_grad_(False)
+        self.policy.set_training_mode(False)
+
+    def per_token(self, obs: Any, log_probs: Tensor, actions: Tensor, distribution: Distribution | None) -> Tensor:
+        """Return the estimated KL of each of M states, (M,).
+
+        `full` needs the learning policy's `distribution`, the others the log-probs (M,) of the actions (M,).
+        """
+        with torch.no_grad():
+            theirs = self.policy.get_distribution(obs)
+        if self.options.estimator != "full":
+            return estimator(self.options.estimator)(log_probs, theirs.log_prob(actions))
+        assert distribution is not None
+        p, q = distribution.distribution, theirs.distribution
+        assert not isinstance(p, list)
+        assert not isinstance(q, list)
+        return torch.distributions.kl_divergence(p, q)
+
+
+class Regularized:
+    """Mixin of an on-policy algorithm: `kl=KL(...)`, or its arguments as a dict, holds it near its reference.
+
+    The reference is the policy as it is at the first `learn()`, after any warm start; `set_reference` makes it another.
+    """
+
+    kl: KL | None
+    kl_control: FixedCoefficient | AdaptiveCoefficient | None
+    reference: Reference | None = None
+    group: Group | None  # of a data parallel run
+
+    def __init__(self, *args: Any, kl: KL | dict[str, Any] | None = None, **kwargs: Any) -> None:
+        self.kl = KL(**kl) if isinstance(kl, dict) else kl
+        self.kl_control = self.kl.controller() if self.kl is not None else None
+        super().__init__(*args, **kwargs)
+
+    def set_reference(self, policy: TransformerPolicy | None = None) -> None:
+        """Freeze a copy of `policy`, or of the algorithm's own as it is now."""
+        if self.kl is None:
+            raise ValueError("this algorithm has no KL term; give it kl={'coefficient': ...}")
+        self.reference = Reference(self.kl, policy or self.policy)  # type: ignore[attr-defined]
+        self.reference.policy.to(self.device)  # type: ignore[attr-defined]
+
+    def _setup_learn(self, *args: Any, **kwargs: Any) -> Any:
+        if self.kl is not None and self.reference is None:
+            self.set_reference()
+        return super()._setup_learn(*args, **kwargs)  # type: ignore[misc]
+
+    def _punish(self, buffer: Any) -> None:
+        """Take the KL off the rewards of a whole rollout, before advantages are computed."""
+        if self.kl is None or self.kl.place != "reward":
+            return
+        assert self.reference is not None
+        assert self.kl_control is not None
+        every = buffer.every()
+        batch = buffer.samples(every, buffer.runs())
+        with torch.no_grad():
+            mine = self.policy.get_distribution(batch.observations) if self.kl.estimator == "full" else None  # type: ignore[attr-defined]
+            kl = self.reference.per_token(batch.observations, batch.old_log_prob, batch.actions, mine)
+        rows, steps = every // buffer.buffer_size, every % buffer.buffer_size
+        buffer.tensors["rewards"][steps, rows] -= self.kl_control.value * kl
+        self._steer(kl.sum(), kl.new_tensor(float(len(kl))))
+
+    def _steer(self, kl: Tensor, states: Tensor) -> None:
+        """Log the KL, summed over so many states, and let it move the coefficient; in a group, that of all ranks."""
+        assert self.kl_control is not None
+        buffer: Any = self.rollout_buffer  # type: ignore[attr-defined]
+        ended = (buffer.tensors["dones"] & ~buffer.tensors["unused"]).sum()
+        sums = torch.stack((kl, states, ended.to(kl)))
+        total, count, episodes = (sums if self.group is None else self.group.sum(sums)).tolist()
+        self.logger.record("kl/per_token", total / count)  # type: ignore[attr-defined]
+        self.logger.record("kl/coefficient", self.kl_control.value)  # type: ignore[attr-defined]
+        self.kl_control.update(total / count, int(episodes))
+
+    def train(self) -> None:
+        """Run the algorithm's `train()`; with the KL in the loss, `c_H H - beta KL` takes the entropy's place in it.
+
+        SB3 adds -ent_coef * mean(entropy), so with ent_coef 1 the loss gets -c_H mean(H) + beta mean(KL), exactly.
+        Tokens that have weights in the advantage have them in the KL, too: GRPO's is inside the mean over each episode.
+        """
+        if self.kl is None or self.kl.place != "loss":
+            super().train()  # type: ignore[misc]
+            return
+        reference, control, entropy_coefficient = self.reference, self.kl_control, self.ent_coef  # type: ignore[has-type]
+        assert reference is not None
+        assert control is not None
+        weights = self.rollout_buffer.tensors.get("weights")  # type: ignore[attr-defined]
+        sums = torch.zeros(3, device=self.device)  # type: ignore[attr-defined]
+
+        def regularizer(obs: Any, actions: Tensor, distribution: Distribution, log_probs: Tensor) -> Tensor:
+            kl = reference.per_token(obs, log_probs, actions, distribution)
+            entropy = distribution.entropy()
+            assert entropy is not None
+            if torch.is_grad_enabled():
+                sums.add_(torch.stack((kl.detach().sum(), entropy.detach().sum(), kl.new_tensor(float(len(kl))))))
+            if (flat := places(obs)) is not None and weights is not None:
+                kl = kl * weights[flat % len(weights), flat // len(weights)]
+            return entropy_coefficient * entropy - control.value * kl
+
+        policy: TransformerPolicy = self.policy  # type: ignore[attr-defined]
+        policy.regularizer, self.ent_coef = regularizer, 1.0
+        try:
+            super().train()  # type: ignore[misc]
+        finally:
+            policy.regularizer, self.ent_coef = None, entropy_coefficient
+        kl, entropy, count = sums
+        self.logger.record("train/entropy_loss", -float(entropy / count))  # type: ignore[attr-defined]
+        self._steer(kl, count)
+
+    # ------------------------------------------------------------------ saving
+
+    def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
+        state_dicts, tensors = super()._get_torch_save_params()  # type: ignore[misc]
+        return ([*state_dicts, "reference.policy"] if self.reference is not None else state_dicts), tensors
+
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "reference", "_actor"]  # type: ignore[misc]
+
+    def set_parameters(self, load_path_or_dict: Any, *args: Any, **kwargs: Any) -> None:
+        """SB3's, with the reference made first where the saved model has one."""
+        if isinstance(load_path_or_dict, dict) and "reference.policy" in load_path_or_dict and self.reference is None:
+            self.set_reference()
+        super().set_parameters(load_path_or_dict, *args, **kwargs)  # type: ignore[misc]

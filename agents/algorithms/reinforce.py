@@ -1,0 +1,87 @@
+"""REINFORCE (Williams, 1992) and RLOO (Ahmadian et al., 2024): advantages of whole episodes under A2C's loss."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from agents.algorithms.a2c import A2C
+from agents.algorithms.episodic import WholeEpisodes, normalized
+from agents.objectives.advantages import MovingAverage, leave_one_out, token_weights
+from llm_envs.validation import check_choice
+
+BASELINES = ("none", "moving_average", "learned", "leave_one_out")
+
+
+class REINFORCE(WholeEpisodes, A2C):
+    """REINFORCE: one gradient step a rollout on -sum_t (G_t - b) log pi(a_t | s_t), averaged over episodes.
+
+    Args:
+        policy: as A2C's.
+        env: a bare `TensorVecEnv`; with baseline="leave_one_out" its `group_size` must be 2 or more.
+        baseline: b. "none"; "moving_average" of earlier rollouts' returns; "learned", the critic's V(s_t);
+            "leave_one_out", the mean return of the other episodes of the same level.
+        normalize: "batch" divides the rollout's advantages by their deviation, "none" leaves them.
+        kwargs: A2C's. Its defaults here: Adam for RMSprop, vf_coef 0 unless the baseline is learned, gamma 1.
+
+    Raises:
+        ValueError: an unknown choice, or groups of one with a leave-one-out baseline.
+    """
+
+    def __init__(
+        self, policy: Any, env: Any, baseline: str = "moving_average", normalize: str = "none", **kwargs: Any
+    ) -> None:
+        check_choice("baseline", baseline, BASELINES)
+        check_choice("normalize", normalize, ("none", "batch"))
+        self.baseline, self.normalize = baseline, normalize
+        self.moving_average = MovingAverage()
+        defaults = {"n_steps": 0, "gamma": 1.0, "gae_lambda": 1.0, "use_rms_prop": False}
+        defaults["vf_coef"] = 0.5 if baseline == "learned" else 0.0
+        super().__init__(policy, env, **{**defaults, **kwargs})
+
+    def _setup_model(self) -> None:
+        super()._setup_model()
+        if self.env is not None and self.baseline == "leave_one_out" and self.group_size < 2:
+            raise ValueError("baseline 'leave_one_out' needs several rows a level: TensorVecEnv(..., group_size=8)")
+
+    def _advantages(self, returns: Tensor, values: Tensor, used: Tensor, lengths: Tensor) -> Tensor:
+        advantages = returns - self._baselines(returns, values)
+        return normalized(advantages, used, self.normalize)
+
+    def _baselines(self, returns: Tensor, values: Tensor) -> Tensor:
+        """Return what each return is compared with, (T, N)."""
+        if self.baseline == "learned":
+            return values
+        if self.baseline == "leave_one_out":
+            baselines = returns[0] - leave_one_out(returns[0].view(-1, self.group_size)).view(-1)
+        elif self.baseline == "moving_average":
+            baselines = self.moving_average.value.to(returns)
+            self.moving_average.update(returns[0].cpu())
+        else:
+            baselines = torch.zeros_like(returns[0])
+        baselines = baselines.expand_as(returns).clone()
+        self.rollout_buffer.tensors["baselines"] = baselines  # for replay
+        return baselines
+
+    replay_bootstraps = False  # replayed returns are of whole episodes, too
+
+    def _weigh_replayed(self, advantages: Tensor, used: Tensor) -> Tensor:
+        weights = token_weights(used.sum(dim=0), self.weighting)
+        return normalized(advantages, used, self.normalize) * weights * used
+
+
+class RLOO(REINFORCE):
+    """REINFORCE leave-one-out: every token of an episode has its whole return less the mean of its group's others.
+
+    Raises:
+        ValueError: groups of one, or `replay`: stored episodes have no group to be compared with.
+    """
+
+    def __init__(self, policy: Any, env: Any, **kwargs: Any) -> None:
+        if kwargs.get("replay") is not None:
+            raise ValueError("RLOO compares fresh episodes of one level; use replay with REINFORCE or A2C")
+        super().__init__(policy, env, **{"baseline": "leave_one_out", **kwargs})
+
+    def _advantages(self, returns: Tensor, values: Tensor, used: Tensor, lengths: Tensor) -> Tensor:
+        whole = leave_one_out(returns[0].view(-1, self.group_size)).view(-1)
+        return normalized(torch.where(used, whole, 0.0), used, self.normalize)

@@ -1,0 +1,135 @@
+"""Checkpoints that are whole or not there: written beside their place, then renamed into it.
+
+One holds all that training goes on from: the model with its optimiser, the environment's snapshot, the generators,
+what may be replayed, and the history of the run. No number depends on when one is written. After a kill at any moment
+the newest folder with a checkpoint's name is a whole one.
+
+Of a data parallel run it has the environment of every rank, and the rest of rank 0, which the others share. The ranks
+save and load together, from one file system.
+"""
+
+import json
+import os
+import random
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+
+from agents.distributed.group import Group
+
+KEPT = 2  # older checkpoints are removed
+
+
+def save(
+    folder: Path,
+    model: BaseAlgorithm,
+    history: dict[str, Any],
+    environment: bytes | None = None,
+    group: Group | None = None,
+) -> Path:
+    """Write a checkpoint into `folder` and return its path; with a group on all ranks, of which rank 0 writes.
+
+    `environment` is the snapshot that the next rollout begins from; None takes it now. During `on_rollout_start` that
+    is too late: algorithms of whole episodes have begun new ones by then, and would do so again.
+    """
+    place = folder / f"checkpoint-{model.num_timesteps:012d}"
+    mine = environment or model.env.batch.snapshot()  # type: ignore[union-attr]
+    environments = [mine] if group is None else group.gather_objects(mine)
+    unfinished = {name: value.cpu() for name, value in (getattr(model, "_signals", None) or {}).items()}
+    signals = [unfinished] if group is None else group.gather_objects(unfinished)
+    if group is not None and group.rank:
+        return place
+    writing = folder / f".writing-{os.getpid()}"
+    shutil.rmtree(writing, ignore_errors=True)
+    writing.mkdir(parents=True)
+    model.save(writing / "model.zip")
+    for rank, snapshot in enumerate(environments):
+        _environment(writing, rank).write_bytes(snapshot)
+    _, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002  # SB3 shuffles by this generator
+    np.savez(writing / "numpy.npz", keys=keys, rest=np.array([position, has_gauss, gauss]))
+    states = {"cpu": torch.get_rng_state(), "cuda": _cuda_states(), "signals": signals, **_left_out(model)}
+    torch.save(states, writing / "torch.pt")
+    version, words, gauss_next = random.getstate()
+    told = {"history": history, "python": [version, list(words), gauss_next]}
+    (writing / "history.json").write_text(json.dumps(told))
+    shutil.rmtree(place, ignore_errors=True)
+    os.replace(writing, place)
+    for old in checkpoints(folder)[:-KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+    return place
+
+
+def _environment(place: Path, rank: int) -> Path:
+    return place / f"environment-{rank}.bin"
+
+
+def _left_out(model: Any) -> dict[str, Any]:
+    """Return what SB3's `save` leaves out and numbers depend on: returns of unfinished episodes, stored transitions."""
+    running, memory = getattr(model, "_running", None), getattr(model.rollout_buffer, "memory", None)
+    found: dict[str, Any] = {} if running is None else {"running": torch.from_numpy(running)}
+    return (
+        found if memory is None else {**found, "written": memory.written, "held": [dict(part) for part in memory.held]}
+    )
+
+
+def _put_back(model: Any, states: dict[str, Any], rank: int) -> None:
+    model._signals = states["signals"][rank] or None
+    if "running" in states:
+        model._running = states["running"].numpy()
+    if "held" in states:
+        memory = model.rollout_buffer.memory
+        memory.written, memory.held = states["written"], type(memory.held)(*states["held"])
+
+
+def _cuda_states() -> list[torch.Tensor]:
+    return torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """Return the whole checkpoints in `folder`, oldest first."""
+    return sorted(folder.glob("checkpoint-*"))
+
+
+def clear(folder: Path) -> None:
+    """Make `folder` and remove what an earlier run wrote into it, and nothing else: the folder is the user's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for pattern in ("checkpoint-*", ".writing-*", "tensorboard"):
+        for old in folder.glob(pattern):
+            shutil.rmtree(old)
+    for name in ("options.yaml", "progress.csv", "results.json", "curve.png", "model.zip"):
+        (folder / name).unlink(missing_ok=True)
+
+
+def load(
+    place: Path, algorithm: type[OnPolicyAlgorithm], env: Any, device: str, group: Group | None = None
+) -> tuple[OnPolicyAlgorithm, dict[str, Any]]:
+    """Return the model and the history of a checkpoint; the environment and all generators stand as they did.
+
+    ValueError if it is of another number of ranks, each of which has rows of its own.
+    """
+    rank, size = (0, 1) if group is None else (group.rank, group.size)
+    saved_by = len(list(place.glob("environment-*.bin")))
+    if saved_by != size:
+        raise ValueError(f"{place} was saved by {saved_by} processes, not {size}: torchrun --nproc-per-node {saved_by}")
+    model = algorithm.load(place / "model.zip", env=env, device=device)
+    env.reset_tensor()
+    env.batch.restore(_environment(place, rank).read_bytes())
+    model._last_obs = env.batch.to_host().obs  # SB3 resets the environment at learn() where this is None
+    model._last_episode_starts = np.zeros(env.num_envs, bool)  # type: ignore[attr-defined]
+    told = json.loads((place / "history.json").read_text())
+    version, words, gauss_next = told["python"]
+    random.setstate((version, tuple(words), gauss_next))
+    with np.load(place / "numpy.npz") as saved:
+        position, has_gauss, gauss = saved["rest"]
+        np.random.set_state(("MT19937", saved["keys"], int(position), int(has_gauss), float(gauss)))  # noqa: NPY002
+    states = torch.load(place / "torch.pt", weights_only=True)
+    _put_back(model, states, rank)
+    torch.set_rng_state(states["cpu"])
+    if states["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(states["cuda"])
+    return model, told["history"]

@@ -1,0 +1,30 @@
+"""What the views share: render modes, drawing a row, and whether a world speaks in strings."""
+
+from typing import Any
+
+import gymnasium as gym
+
+from llm_envs.engine.batch import BatchEnv
+from llm_envs.world import World
+
+SECONDS_PER_FRAME = 0.1
+
+
+def _speaks_text(world: World) -> bool:
+    return world.text_observation or world.parse is not None
+
+
+def render_modes(world: World) -> list[str]:
+    """Return the render modes of a world: text always, pictures where it draws them."""
+    return ["ansi", "human"] + (["rgb_array"] if world.frame is not None else [])
+
+
+def draw(batch: BatchEnv, row: int, render_mode: str | None) -> Any:
+    """Return (or, for "human", print) one row as `render_mode` asks."""
+    if render_mode == "rgb_array":
+        return batch.frame(row)
+    if render_mode is None:
+        gym.logger.warn("render() was called on an environment made without a render_mode")
+        return None
+    text = batch.render(row)
+    return text if render_mode == "ansi" else print(text)

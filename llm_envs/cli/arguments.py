@@ -1,0 +1,37 @@
+"""What the command lines share: pairs of name and value, and what they say of bad input."""
+
+import ast
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain
+from typing import Any
+
+import tyro
+
+# Each use of the flag is a group of name=value pairs, and a further use adds to them: `parse_values(*groups)`.
+Pairs = tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]]
+
+
+@contextmanager
+def refusing(program: str) -> Iterator[None]:
+    """Turn what is said of bad input into one line on stderr, after the program's name, and exit code 2."""
+    try:
+        yield
+    except (OSError, TypeError, ValueError) as error:
+        print(f"{program}: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+
+
+def parse_values(*groups: Iterable[str]) -> dict[str, Any]:
+    """Return {"digits": 2} for ("digits=2",); values are Python literals or else strings, later ones win."""
+    found = {}
+    for pair in chain(*groups):
+        name, equals, text = pair.partition("=")
+        if not equals or not name.isidentifier():
+            raise ValueError(f"{pair!r} is not of the form name=value")
+        try:
+            found[name] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            found[name] = text
+    return found

@@ -1,0 +1,43 @@
+"""What a user may pass to a batch: seeds, actions and weights, each refused with what was given and what is allowed."""
+
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from llm_envs.world import World
+
+
+def action_range(world: World) -> tuple[float, float]:
+    """Return the least and the greatest legal action."""
+    return (0, world.actions - 1) if isinstance(world.actions, int) else (world.actions.low, world.actions.high)
+
+
+def check_actions(world: World, actions: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Raise ValueError for actions of the wrong dtype, shape or range."""
+    discrete = isinstance(world.actions, int)
+    kinds, wanted = ("iu", "integers") if discrete else ("f", "floats")
+    if actions.dtype.kind not in kinds:
+        raise ValueError(f"actions have dtype {actions.dtype}; they must be {wanted}")
+    if actions.shape != tuple(shape):
+        raise ValueError(f"actions have shape {actions.shape}; it must be {tuple(shape)}")
+    low, high = action_range(world)
+    least, most = actions.min(), actions.max()
+    if not (least >= low and most <= high):  # NaN fails too
+        raise ValueError(f"actions reach from {least} to {most}; they must be from {low} to {high}")
+
+
+def is_text(actions: Any) -> bool:
+    """Say whether actions are given as typed commands: a string, or a list or tuple that holds one."""
+    return isinstance(actions, str) or (isinstance(actions, (list, tuple)) and any(isinstance(a, str) for a in actions))
+
+
+def merge_weights(world: World, weights: Mapping[str, float] | None) -> dict[str, float]:
+    """Return the weight of every signal: the world's defaults, overridden by `weights`."""
+    for name, weight in (weights or {}).items():
+        if name not in world.signals:
+            raise ValueError(f"there is no signal {name!r}; the signals are {', '.join(world.signals)}")
+        if not isinstance(weight, Real) or not np.isfinite(weight):
+            raise ValueError(f"the weight of {name!r} is {weight!r}; it must be a finite number")
+    return {**world.signals, **(weights or {})}

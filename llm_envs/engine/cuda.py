@@ -1,0 +1,193 @@
+"""BatchEnv on a GPU: records in torch's memory, the same loop over rows as a grid of CUDA threads, one thread a row.
+
+A step is one kernel launch on torch's current stream: no allocation, no copy, no wait. After one warm-up step, which
+compiles, it can be captured in a CUDA graph together with the policy.
+
+Without a GPU the whole of this runs in Numba's simulator (NUMBA_ENABLE_CUDASIM=1 NUMBA_DISABLE_JIT=1): then memory is
+the host's and the batch's `device` is "cpu".
+"""
+
+import importlib.util
+import re
+import types
+import warnings
+from collections.abc import Callable
+from functools import cache, cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+import numba
+import numpy as np
+
+from llm_envs.engine import kernels
+from llm_envs.engine.jit import plain_python, specialise
+
+if importlib.util.find_spec("numba_cuda") is not None:
+    from numba import cuda
+if TYPE_CHECKING:
+    import torch
+
+    from llm_envs.world import World
+
+THREADS = 128  # a block; rules branch by row, so that larger blocks only wait longer for their slowest row
+BLOCKS = 65_536  # at most; rows beyond BLOCKS * THREADS are further rounds of the grid
+SIMULATED = bool(numba.config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
+STATES = 2  # place of the states among the drivers' arguments
+
+
+def require(device: str) -> None:
+    """Raise ValueError, with what was given and what is missing, unless a batch can live on `device`."""
+    if not re.fullmatch(r"cuda(:\d+)?", device):
+        raise ValueError(f"device is {device!r}; it must be 'cpu', 'cuda' or 'cuda:N'")
+    if missing := _missing(int(device.partition(":")[2] or 0)):
+        raise ValueError(f"device is {device!r}, but {missing}; device='cpu' works")
+
+
+def _missing(index: int) -> str:
+    """Say what keeps GPU number `index` from use, or nothing."""
+    if importlib.util.find_spec("numba_cuda") is None:
+        return "numba-cuda[cu13] is not installed"
+    if SIMULATED:
+        return "" if plain_python() else "NUMBA_ENABLE_CUDASIM=1 needs NUMBA_DISABLE_JIT=1 beside it"
+    from torch.cuda import device_count, is_available
+
+    if not is_available():
+        return "torch finds no CUDA GPU"
+    if index >= device_count():
+        return f"there are {device_count()} GPUs, counted from 0"
+    return "" if cuda.is_available() else f"numba-cuda finds no GPU ({cuda.cuda_error()})"
+
+
+def torch_device(device: str) -> str:
+    """Return where the tensors of a batch on `device` live: the GPU with its number, or "cpu" in the simulator."""
+    if SIMULATED:
+        return "cpu"
+    from torch.cuda import current_device
+
+    return device if ":" in device else f"{device}:{current_device()}"
+
+
+class DeviceRecords:
+    """`memory.Records` in a GPU's memory: `records` for the kernels and `tensors` for torch, over the same bytes."""
+
+    def __init__(self, count: int, kind: np.dtype, columns: bool = False, *, device: str) -> None:
+        import torch
+
+        self.kind, self.columns = kind, columns
+        self.records: Any
+        if SIMULATED:
+            self.records = cuda.to_device(np.zeros(count, kind).view(np.recarray))  # "to" host memory of its own
+            self._bytes = torch.from_numpy(np.asarray(self.records.view(np.uint8))).zero_()  # padding too
+        else:
+            self._bytes = torch.zeros(count * kind.itemsize, dtype=torch.uint8, device=device)
+            with torch.cuda.device(device):
+                self.records = cuda.as_cuda_array(self._bytes).view(kind)
+
+    @cached_property
+    def words(self) -> Any:
+        """The records' bytes as whole numbers as wide as their alignment, (N, words), for the kernels."""
+        return self.records.view(f"u{self.kind.alignment}").reshape(self.records.shape[0], -1)
+
+    @cached_property
+    def tensors(self) -> dict[str, "torch.Tensor"]:
+        """Each field as a live torch view of shape (N, *field shape)."""
+        return {name: self._field(name) for name in self.kind.names or () if self.kind[name].base.names is None}
+
+    def _field(self, name: str) -> "torch.Tensor":
+        import torch
+
+        kind, offset = self.kind.fields[name][:2]  # type: ignore[index]
+        rows = self._bytes.view(-1, self.kind.itemsize)[:, offset : offset + kind.itemsize]
+        shape = kind.shape or ((1,) if self.columns else ())
+        return rows.view(getattr(torch, kind.base.name)).view(-1, *shape)
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Each field as a NumPy view, in the simulator only; RuntimeError on a GPU."""
+        if not SIMULATED:
+            raise RuntimeError(f"NumPy cannot see memory on {self._bytes.device}; use tensors, or to_host()")
+        return {name: value.numpy() for name, value in self.tensors.items()}
+
+    def read(self) -> bytes:
+        """Return a copy of the buffer's bytes; this waits for the device."""
+        return self._bytes.cpu().numpy().tobytes()
+
+    def copy(self) -> "torch.Tensor":
+        """Return a copy on the device that `write` takes back."""
+        return self._bytes.clone()
+
+    def write(self, raw: "bytes | np.ndarray | torch.Tensor") -> None:
+        """Overwrite the whole buffer, from bytes, from an array of records or from a `copy`."""
+        import torch
+
+        if isinstance(raw, torch.Tensor):
+            self._bytes.copy_(raw)
+            return
+        data = bytearray(raw if isinstance(raw, bytes) else raw.tobytes())
+        self._bytes.copy_(torch.frombuffer(data, dtype=torch.uint8))
+
+    def row(self, i: int) -> np.ndarray:
+        """Return record i, with attribute access, as a copy on the host."""
+        raw = self._bytes.view(-1, self.kind.itemsize)[i].cpu().numpy().copy()
+        return raw.view(self.kind).view(np.recarray)[0]
+
+
+def records_on(device: str) -> Callable[..., DeviceRecords]:
+    """Return what makes buffers on `device`, called as `memory.Records` is."""
+    return partial(DeviceRecords, device=torch_device(device))
+
+
+def grid(n):
+    """Return the rows of this thread: a stride of the whole grid apart."""
+    return range(cuda.grid(1), n, cuda.gridsize(1))
+
+
+def sources(world: "World", jit: Callable) -> tuple[Callable, Callable]:
+    """Return `jit` of (start_rows, step_rows) with the world's rules and a loop over the grid."""
+    rows = cuda.jit(grid, device=True)
+    names = kernels.rule_names(world, numba.njit)
+    return tuple(specialise(t, jit, rows=rows, **names) for t in (kernels.start_rows, kernels.step_rows))  # type: ignore[return-value]
+
+
+@cache
+def _kernels(reset: Any, step: Any, observe: Any, discrete: bool, device: str) -> tuple[Callable, Callable]:
+    """Compile-once table of the kernels, by rules and GPU."""
+    view = types.SimpleNamespace(reset=reset, step=step, observe=observe, actions=0 if discrete else None)
+    return sources(view, cuda.jit)  # type: ignore[arg-type]
+
+
+def drivers(world: "World", device: str) -> tuple[Callable, Callable]:
+    """Return (start_rows, step_rows) of a world on `device`, called as the CPU's."""
+    device = torch_device(device)
+    made = _kernels(world.reset, world.step, world.observe, isinstance(world.actions, int), device)
+    launcher = _simulation if SIMULATED else _launcher
+    return launcher(made[0], device), launcher(made[1], device)
+
+
+def _simulation(kernel: Any, _: str) -> Callable:
+    """Return a function that runs `kernel` in the simulator."""
+
+    def launch(*arguments: Any) -> None:
+        with warnings.catch_warnings():  # np.errstate would not reach the simulator's threads
+            warnings.filterwarnings("ignore", "overflow encountered", RuntimeWarning)  # the generator's, by design
+            kernel[1, 4](*arguments)  # a thread is a Python thread, so few of them
+
+    return launch
+
+
+def _launcher(kernel: Any, device: str) -> Callable:
+    """Return a function that launches `kernel` on torch's current stream of `device`."""
+    import torch
+
+    configured: dict[tuple[int, int], Callable] = {}  # by stream and rows: to configure costs more than to launch
+
+    def launch(*arguments: Any) -> None:
+        with torch.cuda.device(device):
+            key = torch.cuda.current_stream().cuda_stream, arguments[STATES].shape[0]
+            if key not in configured:
+                stream = cuda.external_stream(key[0]) if key[0] else 0  # 0 is the default stream, for both
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # "low occupancy": the number of rows is the user's choice
+                    configured[key] = kernel[min(-(-key[1] // THREADS), BLOCKS), THREADS, stream]
+            configured[key](*arguments)
+
+    return launch

@@ -1,0 +1,142 @@
+"""What a batch shows on the host: NumPy copies of a step, texts, pictures, masks, and where its rows stand."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from llm_envs.validation import check_range
+from llm_envs.world import World
+
+if TYPE_CHECKING:
+    from llm_envs.engine.records import Records
+
+
+class Step(NamedTuple):
+    """What one step leaves: views of live buffers, NumPy arrays or torch tensors."""
+
+    obs: dict  # (N, ...) each; of the next episode where one ended
+    reward: Any  # (N,) float32
+    terminated: Any  # (N,) bool: the task itself ended
+    truncated: Any  # (N,) bool: the time limit was reached; both may hold
+    final_obs: dict  # (N, ...) each; meant only where an episode ended in this step
+    signals: dict  # (N,) float32 each: the unweighted terms by name
+
+
+class Showing:
+    """The part of `BatchEnv` that reads and never writes; nothing here belongs into a training loop on a GPU."""
+
+    world: World
+    num_envs: int
+    identity: str
+    _on_host: bool
+    arrays: Any  # Step, of NumPy views
+    tensors: Any  # Step, of torch views
+    _states: "Records"
+    _levels: "Records"
+    _setup: "Records"
+
+    @property
+    def records(self) -> tuple[np.ndarray, np.ndarray]:
+        """The rows' states and the split's levels, as live records (CPU only)."""
+        return self._states.records, self._levels.records
+
+    @property
+    def level_index(self) -> np.ndarray:
+        """Which of the split's `num_levels` levels each row plays, (N,) int32, a copy on the host."""
+        return self._state_field("level")
+
+    @property
+    def episode(self) -> np.ndarray:
+        """How many episodes each row has begun since it was seeded, less one, (N,) int32, a copy on the host."""
+        return self._state_field("episode")
+
+    @property
+    def over(self) -> np.ndarray:
+        """Which rows stand at the end of an episode, (N,) bool, a copy on the host."""
+        return self._state_field("over").astype(bool)
+
+    def _state_field(self, name: str) -> np.ndarray:
+        if self._on_host:
+            return self._states.arrays[name].copy()
+        return self._states.tensors[name].cpu().numpy()
+
+    def decode(self, obs: Mapping[str, Any]) -> list[str]:
+        """Return observations, (M, ...) arrays or tensors, as M texts."""
+        host = {name: np.asarray(value.cpu() if hasattr(value, "cpu") else value) for name, value in obs.items()}
+        count = len(next(iter(host.values())))
+        return [self.decode_row({name: value[i] for name, value in host.items()}) for i in range(count)]
+
+    def decode_row(self, obs: Mapping[str, np.ndarray]) -> str:
+        """Return one observation, without a batch dimension, as text."""
+        world = self.world
+        if world.decode is not None:
+            return world.decode(obs)
+        if world.tokenizer is not None:
+            return world.tokenizer.decode(obs["tokens"][: int(obs["length"][0])].tolist(), skip_special_tokens=False)
+        return ", ".join(f"{name} {value.tolist()}" for name, value in obs.items())
+
+    def parse(self, texts: Sequence[str]) -> np.ndarray:
+        """Return what typed commands mean now, (N,) int64: text i in the state of row i (CPU only).
+
+        Raises:
+            ValueError: the world reads no text, or `texts` is no list of N strings.
+        """
+        if self.world.parse is None or not self._on_host:
+            where = "in this configuration" if self._on_host else "on a GPU"
+            raise ValueError(f"{self.identity.partition(' ')[0]} reads no text {where}; actions must be numbers")
+        if isinstance(texts, str) or len(texts) != self.num_envs:
+            raise ValueError(f"actions are {texts!r}; they must be a list of {self.num_envs} strings, one a row")
+        return np.array([self.parse_row(text, i) for i, text in enumerate(texts)], np.int64)
+
+    def parse_row(self, text: str, i: int) -> int:
+        """Return what a typed command means in the state of row i of a world that reads text."""
+        if not isinstance(text, str):
+            raise ValueError(f"actions[{i}] is {text!r}; it must be a string")
+        return self.world.parse(text, self, i)  # type: ignore[misc]
+
+    def row(self, i: int) -> tuple[Any, Any, Any]:
+        """Return copies of row i's state, level and params, as records with attributes."""
+        state = self._states.row(i)
+        return state, self._levels.row(int(state.level)), self._setup.row(0).params
+
+    def render(self, row: int = 0) -> str:
+        """Return row `row` as text for a terminal."""
+        check_range("row", row, 0, self.num_envs - 1)
+        if self.world.render is not None:
+            return self.world.render(*self.row(row))
+        return self.decode_row({name: value[row] for name, value in self.to_host().obs.items()})
+
+    def to_host(self) -> Step:
+        """Return the last step as NumPy copies, from any device."""
+        if self._on_host:
+            return copy.deepcopy(self.arrays)
+        step = self.tensors
+
+        def copied(group: dict) -> dict:
+            return {name: value.cpu().numpy() for name, value in group.items()}
+
+        reward, terminated, truncated = (value.cpu().numpy() for value in step[1:4])
+        return Step(copied(step.obs), reward, terminated, truncated, copied(step.final_obs), copied(step.signals))
+
+    def frame(self, row: int = 0) -> np.ndarray:
+        """Return row `row` as an image, (height, width, 3) uint8; ValueError where the world draws none."""
+        if self.world.frame is None:
+            raise ValueError(f"{self.identity.partition(' ')[0]} has no image; render_mode 'ansi' shows it as text")
+        return self.world.frame(*self.row(row))
+
+    def action_masks(self) -> np.ndarray:
+        """Return which actions are legal now, (N, A) bool; all of them in a world without `action_mask`.
+
+        Raises:
+            ValueError: actions are vectors, or typed commands, of which there is no list.
+        """
+        if not isinstance(self.world.actions, int):
+            raise ValueError("only discrete actions have masks")
+        obs = self.arrays.obs if self._on_host else self.to_host().obs
+        if "action_mask" in obs:
+            return obs["action_mask"].astype(bool)
+        if self.world.parse is not None:
+            raise ValueError("typed commands have no mask; what can be said is in info['admissible_commands']")
+        return np.ones((self.num_envs, self.world.actions), bool)

@@ -1,0 +1,128 @@
+"""Facts as conditions on a state: what quests test, and what the host shows as strings."""
+
+from collections.abc import Iterator
+
+from llm_envs.text.model.game import Fact, Game, kind_of, place_fact
+from llm_envs.text.records.codes import (
+    ALWAYS,
+    AT_ROOM,
+    BURNED,
+    CHOPPED,
+    CLOSED,
+    CONSUMED,
+    COOKED,
+    CUT_IS,
+    DICED,
+    EATEN,
+    EDIBLE,
+    EDIBLE_IS,
+    FOOD_HAS,
+    FRIED,
+    GONE_IS,
+    GRILLED,
+    HEAT_IS,
+    HELD_BY,
+    INEDIBLE,
+    LOCK_IS,
+    LOCKED,
+    NEEDS_COOKING,
+    NEVER,
+    OPEN,
+    RAW,
+    ROASTED,
+    SLICED,
+    SLOT_FREE,
+    SLOT_USED,
+    UNCUT,
+    USED,
+)
+from llm_envs.text.records.numbering import Numbers
+
+Condition = tuple[int, int, int]
+LOCKS = {"open": OPEN, "closed": CLOSED, "locked": LOCKED}
+# Facts about food: name -> kind of condition and value.
+FOODS = {
+    "raw": (FOOD_HAS, RAW),
+    "needs_cooking": (FOOD_HAS, NEEDS_COOKING),
+    "cooked": (FOOD_HAS, COOKED),
+    "burned": (FOOD_HAS, BURNED),
+    "edible": (EDIBLE_IS, EDIBLE),
+    "inedible": (EDIBLE_IS, INEDIBLE),
+    "grilled": (HEAT_IS, GRILLED),
+    "roasted": (HEAT_IS, ROASTED),
+    "fried": (HEAT_IS, FRIED),
+    "uncut": (CUT_IS, UNCUT),
+    "sliced": (CUT_IS, SLICED),
+    "diced": (CUT_IS, DICED),
+    "chopped": (CUT_IS, CHOPPED),
+    "eaten": (GONE_IS, EATEN),
+    "consumed": (GONE_IS, CONSUMED),
+    "used": (GONE_IS, USED),
+}
+WHILE_COOKING = ("edible", "inedible")  # constant in other themes, whose `eat` asks for no such fact
+
+
+class Conditions:
+    """Translates the facts of one game."""
+
+    def __init__(self, game: Game, numbers: Numbers) -> None:
+        self.game, self.numbers = game, numbers
+        self.given = set(game.facts)
+        self.cooking = game.theme.startswith("cooking")
+        self.doors = {(a, b): d for _, a, d, b in game.named("link")}
+
+    def of(self, fact: Fact) -> Condition:
+        """Return the condition that holds when the fact does; a fact that nothing changes is ALWAYS or NEVER."""
+        name, *ids = fact
+        numbers, first = self.numbers, ids[0] if ids else ""
+        if name == "at" and first == "P":
+            return AT_ROOM, numbers.rooms[ids[1]], 0
+        if name in ("at", "on", "in") and first in numbers.portables and ids[1] in numbers.holders:
+            return HELD_BY, numbers.portables[first], numbers.holders[ids[1]]
+        if name in LOCKS and first in numbers.locks:
+            return LOCK_IS, numbers.locks[first], LOCKS[name]
+        if name == "free" and tuple(ids) in self.doors:
+            return LOCK_IS, numbers.locks[self.doors[ids[0], ids[1]]], OPEN
+        if name in ("free", "used") and kind_of(first) == "slot":
+            return SLOT_FREE if name == "free" else SLOT_USED, slot_number(first), 0
+        if name in FOODS and first in numbers.portables and (self.cooking or name not in WHILE_COOKING):
+            kind, value = FOODS[name]
+            return kind, numbers.portables[first], value
+        return (ALWAYS if fact in self.given else NEVER), 0, 0
+
+    def changing(self) -> Iterator[Fact]:
+        """Yield every fact that can come and go in a play of the game."""
+        numbers = self.numbers
+        for room in numbers.rooms:
+            yield "at", "P", room
+        for thing in numbers.portables:
+            for holder in numbers.holders:
+                yield place_fact(thing, holder)
+            if kind_of(thing) in ("f", "meal"):
+                for name in FOODS:
+                    if self.cooking or name not in WHILE_COOKING:
+                        yield name, thing
+        for lock in numbers.locks:
+            for name in LOCKS:
+                yield name, lock
+        for a, b in self.doors:
+            yield "free", a, b
+        for slot in dict.fromkeys(ids[0] for name, *ids in self.game.facts if ids and kind_of(ids[0]) == "slot"):
+            yield "free", slot
+            yield "used", slot
+
+
+def slot_number(slot: str) -> int:
+    """Return the bit of a slot: 2 of "slot_2"."""
+    return int(slot.rpartition("_")[2])
+
+
+def fact_text(fact: Fact, game: Game) -> str:
+    """Return a fact as TextWorld prints it: "in(old key: k, chest: c)"."""
+    return f"{fact[0]}({', '.join(_argument(one, game) for one in fact[1:])})"
+
+
+def _argument(one: str, game: Game) -> str:
+    kind, thing = kind_of(one), game.things.get(one)
+    name = (thing.name if thing is not None else "") or one
+    return name if name == kind or one in ("P", "I") else f"{name}: {kind}"

@@ -1,0 +1,189 @@
+"""Fills the tables of a level: map, start, recipe, quests, commands; `writing` fills its texts."""
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from llm_envs.text.compiler.conditions import FOODS, Condition, slot_number
+from llm_envs.text.model.game import DIRECTIONS, THEMES, Game, kind_of
+from llm_envs.text.records.codes import (
+    ALWAYS,
+    AT_ROOM,
+    CONTAINER,
+    CUT_IS,
+    DRINKABLE,
+    FOOD,
+    HAS_WIN,
+    HEAT_IS,
+    HELD_BY,
+    LOCK_IS,
+    MEAL,
+    NONE,
+    OPTIONAL,
+    OVEN,
+    REPEATABLE,
+    SHARP,
+    SLOT_FREE,
+    SLOT_USED,
+    STOVE,
+    SUPPORTER,
+    TOASTER,
+    UNCUT,
+    VERBS,
+)
+from llm_envs.text.records.numbering import Numbers
+
+if TYPE_CHECKING:
+    from llm_envs.text.compiler.pool import Plan
+
+KINDS = {"c": CONTAINER, "oven": OVEN, "s": SUPPORTER, "stove": STOVE, "toaster": TOASTER}
+
+
+def write_level(level: np.void, plan: "Plan") -> None:
+    """Fill all tables but the texts."""
+    game, numbers = plan.game, plan.numbers
+    content = (game.theme, list(game.things.values()), game.facts, game.quests, game.objective)
+    level["key"] = int.from_bytes(hashlib.sha256(repr(content).encode()).digest()[:8], "little")
+    for name in ("rooms", "fixed", "portables", "doors"):
+        level[name] = len(getattr(numbers, name))
+    level["theme"] = THEMES.index(game.theme)
+    write_map(level, game, numbers)
+    write_start(level, plan)
+    write_recipe(level, plan)
+    write_quests(level, plan)
+    write_commands(level, plan)
+
+
+def write_map(level: np.void, game: Game, numbers: Numbers) -> None:
+    """Fill exits, doors, fixed things and what portables are."""
+    for name in ("exits", "exit_doors", "place", "key_of"):
+        level[name] = NONE
+    doors = {(a, b): d for _, a, d, b in game.named("link")}
+    for k, way in enumerate(DIRECTIONS):
+        for _, there, here in game.named(f"{way}_of"):
+            level["exits"][numbers.rooms[here], k] = numbers.rooms[there]
+            if (here, there) in doors:
+                level["exit_doors"][numbers.rooms[here], k] = numbers.doors[doors[here, there]]
+    for _, thing, place in (fact for fact in game.named("at") if fact[1] in numbers.fixed):
+        level["place"][numbers.fixed[thing]] = numbers.rooms[place]
+    for thing, k in numbers.fixed.items():
+        level["kind"][k] = KINDS[kind_of(thing)]
+    for _, key, lock in game.named("match"):
+        level["key_of"][numbers.locks[lock]] = numbers.portables[key]
+    for thing, k in numbers.portables.items():
+        level["traits"][k] = {"f": FOOD, "meal": FOOD | MEAL}.get(kind_of(thing), 0)
+    for name, trait in (("sharp", SHARP), ("drinkable", DRINKABLE)):
+        for _, thing in game.named(name):
+            level["traits"][numbers.portables[thing]] |= trait
+
+
+def write_start(level: np.void, plan: "Plan") -> None:
+    """Fill the state at the start, from the facts."""
+    numbers = plan.numbers
+    for name in ("start_holder", "start_after", "start_first"):
+        level[name] = NONE
+    for fact in plan.game.facts:
+        kind, a, b = plan.conditions.of(fact)
+        if kind == AT_ROOM:
+            level["start_room"] = a
+        elif kind == LOCK_IS and fact[0] != "free":
+            level["start_lock"][a] = b
+        elif kind == SLOT_FREE:
+            level["start_free"] |= 1 << a
+        elif kind == SLOT_USED:
+            level["start_used"] |= 1 << a
+        elif kind != ALWAYS and fact[1] in numbers.portables:
+            set_portable(level, fact, (kind, a, b))
+    level["slots"] = len({slot_number(fact[1]) for fact in plan.game.facts if kind_of(fact[-1]) == "slot"})
+    for k in reversed(range(len(numbers.portables))):
+        holder = level["start_holder"][k]
+        if holder != NONE:
+            level["start_after"][k] = level["start_first"][holder]
+            level["start_first"][holder] = k
+
+
+def set_portable(level: np.void, fact: tuple[str, ...], condition: Condition) -> None:
+    """Fill what a fact says of a portable at the start: its place, or a bit of its food or cut."""
+    _, k, value = condition
+    if fact[0] in ("at", "in", "on"):
+        level["start_holder"][k] = value
+    elif fact[0] in ("uncut", "sliced", "diced", "chopped", "eaten", "consumed", "used"):
+        level["start_cut"][k] |= value
+    else:
+        level["start_food"][k] |= value
+
+
+def write_recipe(level: np.void, plan: "Plan") -> None:
+    """Fill what `prepare meal` asks for."""
+    game, numbers = plan.game, plan.numbers
+    level["kitchen"], level["meal"] = NONE, NONE
+    meals = game.of_kind("meal")
+    if not meals or not game.theme.startswith("cooking"):
+        return
+    level["meal"] = numbers.portables[meals[0].id]
+    for _, room, _ in game.named("cooking_location"):
+        level["kitchen"] = numbers.rooms[room]
+    for _, thing in game.named("ingredient_1"):
+        level["first_part"] = numbers.portables[thing]
+    food_of = {part: thing for _, thing, part in game.named("base")}
+    wanted = [fact[1] for fact in game.named("in") if fact[2] == "RECIPE"]
+    parts = [thing.id for thing in game.of_kind("ingredient") if thing.id in wanted]
+    level["num_parts"] = len(parts)
+    for k, part in enumerate(parts):
+        heat, cut = 0, UNCUT
+        for name in (fact[0] for fact in game.facts if fact[1:] == (part,)):
+            kind, value = FOODS.get(name, (ALWAYS, 0))
+            heat, cut = (value, cut) if kind == HEAT_IS else (heat, value) if kind == CUT_IS else (heat, cut)
+        level["parts"][k] = numbers.portables[food_of[part]], heat, cut
+
+
+def write_quests(level: np.void, plan: "Plan") -> None:
+    """Fill events, their conditions, and which changes they watch."""
+    quests, event, condition = plan.game.quests, 0, 0
+    level["quests"] = len(quests)
+    for q, quest in enumerate(quests):
+        bit = np.uint64(1 << q)
+        level["quest_reward"][q] = quest.reward
+        flags = (quest.optional, quest.repeatable, bool(quest.win))
+        level["quest_flags"][q] = sum(bit for bit, on in zip((OPTIONAL, REPEATABLE, HAS_WIN), flags, strict=True) if on)
+        level["num_fails"][q], level["first_event"][q] = len(quest.fail), event
+        if quest.repeatable:
+            level["always"] |= bit
+        for facts in (*quest.fail, *quest.win):
+            level["first_condition"][event] = condition
+            event += 1
+            for k, wanted in enumerate(map(plan.conditions.of, facts)):
+                level["conditions"][condition + k] = wanted
+                watch(level, wanted, bit)
+            condition += len(facts)
+        level["first_event"][q + 1], level["first_condition"][event] = event, condition
+
+
+def watch(level: np.void, condition: Condition, quest: np.uint64) -> None:
+    """Let a quest be tested when what a condition speaks of changes."""
+    kind, a, _ = condition
+    if kind == AT_ROOM:
+        level["watch_room"] |= quest
+    elif kind == LOCK_IS:
+        level["watch_lock"][a] |= quest
+    elif kind in (SLOT_FREE, SLOT_USED):
+        level["always"] |= quest
+    elif kind == HELD_BY or kind > LOCK_IS:
+        level["watch_portable"][a] |= quest
+
+
+def write_commands(level: np.void, plan: "Plan") -> None:
+    """Fill the table of commands and the way from (verb, x, y) to it."""
+    level["num_commands"] = len(plan.commands)
+    level["first_rank"], level["ranks"], level["ordinal"] = plan.first_rank[:-1], -1, 0
+    level["stride"] = [plan.strides.get(verb, 1) for verb in range(VERBS)]
+    for k, (_, verb, x, y, ordinal) in enumerate(plan.commands):
+        level["commands"][k] = verb, x, y
+        row = 0 if x == NONE else x
+        level["ranks"][plan.first_rank[verb] + row * plan.strides.get(verb, 1) + ordinal] = k
+    for name in ("supporters", "containers", "blades"):
+        for thing, ordinal in plan.groups[name].items():
+            level["ordinal"][plan.numbers.things[thing]] = ordinal
+    for thing, ordinal in plan.groups["heats"].items():
+        level["heat_ordinal"][plan.numbers.fixed[thing]] = ordinal

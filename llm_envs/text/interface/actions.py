@@ -1,0 +1,94 @@
+"""How a policy plays a game: the rules `reset`, `step` and `observe` for each form of action and observation.
+
+What the policy sees is one growing transcript: the objective and the first description, then, turn by turn, the
+command, the reply, and what `shows` names. It is never rewritten; when a turn might not fit, its older half is dropped.
+
+    action        what it is                            action_mask over
+    "tokens"      a word of the command, or <end>       the vocabulary: words that continue an admissible command
+    "index"       a command by its number               the game's commands
+    "admissible"  a place in this turn's list           the list
+    "text"        a typed command, see `packing`        -
+"""
+
+import numpy as np
+from numba import njit
+
+from llm_envs.text.interface.masks import list_now, word_at
+from llm_envs.text.language import replies
+from llm_envs.text.records.codes import NONE, VERBS
+from llm_envs.text.rules.turn import begin_game, take_turn
+from llm_envs.vocabulary import END
+
+
+@njit
+def narrow(state, level, word):
+    """Keep, of the commands that begin as typed, those that go on with a word; they are next to each other."""
+    low, high = np.int64(state.low), np.int64(state.high)
+    while low < high and word_at(level, low, state.typed) != word:
+        low += 1
+    end = low
+    while end < high and word_at(level, end, state.typed) == word:
+        end += 1
+    state.low, state.high = low, end
+
+
+@njit
+def play(state, level, command, signals):
+    """Carry out a command by its number, and begin the next one."""
+    state.word, state.told = command, 1
+    return take_turn(
+        state, level, level.commands[command, 0], level.commands[command, 1], level.commands[command, 2], signals
+    )
+
+
+@njit
+def step_word(state, level, params, action, signals):
+    """Type a word; with <end>, carry out what was typed."""
+    state.word, state.told = action, 0
+    if action != END and state.typed < params.longest_command:
+        narrow(state, level, action)
+        state.typed += 1
+        return False
+    complete = state.low < state.high and level.command_words[state.low] == state.typed
+    command, known = np.int64(state.low), state.low < state.high
+    state.low, state.high, state.typed = 0, level.num_commands, 0
+    if complete and action == END:
+        over = play(state, level, command, signals)
+    else:
+        state.told = 1
+        reply = replies.NO_SENSE if known else replies.CANT_SEE
+        over = take_turn(state, level, VERBS + reply, NONE, NONE, signals)
+    state.word = action
+    return over
+
+
+@njit
+def step_index(state, level, params, action, signals):
+    """Carry out a command by its number; a number that the game does not have is not understood."""
+    if action < level.num_commands:
+        return play(state, level, action, signals)
+    state.word, state.told = -1, 1
+    return take_turn(state, level, VERBS + replies.NO_SENSE, NONE, NONE, signals)
+
+
+@njit
+def step_listed(state, level, params, action, signals):
+    """Carry out a command of the list."""
+    over = step_index(
+        state, level, params, state.listed[action] if action < state.listed_count else level.num_commands, signals
+    )
+    list_now(state, level)
+    return over
+
+
+@njit
+def reset_game(state, level, params):
+    """Begin the game."""
+    begin_game(state, level)
+
+
+@njit
+def reset_listed(state, level, params):
+    """Begin the game, with its first list."""
+    begin_game(state, level)
+    list_now(state, level)

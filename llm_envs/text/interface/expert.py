@@ -1,0 +1,75 @@
+"""What the oracle plays: the actions of a winning play, in the form of action that a world takes."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from llm_envs.engine.jit import cached, specialise
+from llm_envs.text.compiler.pool import Book, Pool
+from llm_envs.text.interface.masks import list_now
+from llm_envs.text.records.state import state_kind
+from llm_envs.text.rules.turn import begin_game, take_turn
+from llm_envs.text.solver.solve import SIGNALS, solve
+from llm_envs.vocabulary import END
+
+
+class Solutions:
+    """Called with (level, params): a list of actions that wins, the game's own walkthrough or else the solver's."""
+
+    def __init__(self, pool: Pool, action: str, listed: int) -> None:
+        self.pool, self.action, self.listed = pool, action, listed
+
+    def __call__(self, level: Any, params: Any) -> list:
+        """Return the actions."""
+        book = self.pool.books[int(level["key"])]
+        commands = winning_commands(book)
+        if self.action == "text":
+            return commands
+        if self.action == "tokens":
+            return [token for command in commands for token in (*self.pool.vocabulary.encode(command), END)]
+        numbers = dict(zip(book.commands, book.order.tolist(), strict=True))
+        chosen = np.array([numbers[command] for command in commands], np.int64)
+        if self.action == "index":
+            return chosen.tolist()
+        place = np.zeros(len(chosen), np.int64)
+        one = np.zeros(1, level.dtype)
+        one[0] = level
+        states, signals = np.zeros(1, state_kind(self.pool.size, self.listed)), np.zeros(1, SIGNALS)
+        find_places()(states, one, chosen, place, signals)
+        return place[place >= 0].tolist()
+
+
+def winning_commands(book: Book) -> list[str]:
+    """Return the commands that win a game: its walkthrough, if that is made of its own commands, or else the solver's.
+
+    Raises:
+        ValueError: the game has no such walkthrough, and the solver finds no way to win it.
+    """
+    if book.game.walkthrough and set(book.commands).issuperset(book.game.walkthrough):
+        return list(book.game.walkthrough)
+    found = solve(book.game)
+    if found is None:
+        raise ValueError(f"{book.game.name}: no way to win it was found")
+    return list(found.commands)
+
+
+def play_places(states, levels, chosen, place, signals):
+    """Play commands by number, and note the place of each in its turn's list, -1 if it is not admissible."""
+    state, level = states[0], levels[0]
+    begin_game(state, level)
+    for k in range(chosen.shape[0]):
+        list_now(state, level)
+        place[k] = -1
+        for j in range(state.listed_count):
+            if state.listed[j] == chosen[k]:
+                place[k] = j
+        if place[k] >= 0:
+            verb, x, y = level.commands[chosen[k]]
+            take_turn(state, level, verb, x, y, signals[0])
+
+
+@cache
+def find_places() -> Any:
+    """Return `play_places`, compiled when first needed."""
+    return specialise(play_places, cached())

@@ -1,0 +1,88 @@
+"""Which actions are admissible now: masks over commands, over words, and this turn's list."""
+
+import numpy as np
+from numba import njit
+
+from llm_envs.text.rules.admissible import lister
+from llm_envs.vocabulary import END
+
+
+@njit
+def mark(mask, state, level, command):
+    """Mark a command in a mask over commands."""
+    mask[command] = 1
+
+
+@njit
+def mark_word(mask, state, level, command):
+    """Mark the word that a command goes on with after those typed, or the end, in a mask over the vocabulary."""
+    if state.low <= command < state.high:
+        if level.command_words[command] == state.typed:
+            mask[END] = 1
+        else:
+            mask[level.tokens[level.command_text[command] + state.typed]] = 1
+
+
+@njit
+def note(listed, state, level, command):
+    """Insert a command into the list of numbers, which is kept sorted."""
+    place = state.listed_count
+    while place > 0 and listed[place - 1] > command:
+        listed[place] = listed[place - 1]
+        place -= 1
+    listed[place] = command
+    state.listed_count += 1
+
+
+mark_commands, mark_words, note_commands = lister(mark), lister(mark_word), lister(note)
+
+
+@njit
+def word_at(level, command, place):
+    """Return a word of a command, -1 after its end."""
+    if place >= level.command_words[command]:
+        return -1
+    return np.int64(level.tokens[level.command_text[command] + place])
+
+
+@njit
+def list_now(state, level):
+    """Make the list of this turn's admissible commands."""
+    state.listed_count = 0
+    note_commands(state.listed, state, level)
+
+
+@njit
+def mask_words(state, level, params, observation):
+    """Show which words can follow: with mask="none" all, and after words that lead nowhere the end."""
+    for k in range(observation.action_mask.shape[0]):
+        observation.action_mask[k] = params.free_mask and k > 0
+    mark_words(observation.action_mask, state, level)
+    words = 0
+    for k in range(observation.action_mask.shape[0]):
+        words += observation.action_mask[k]
+    if words == 0:
+        observation.action_mask[END] = 1
+
+
+@njit
+def mask_commands(state, level, params, observation):
+    """Show which of the game's commands are admissible."""
+    for k in range(observation.action_mask.shape[0]):
+        observation.action_mask[k] = params.free_mask and k < level.num_commands
+    mark_commands(observation.action_mask, state, level)
+
+
+@njit
+def mask_list(state, level, params, observation):
+    """Show the list of admissible commands, and how long it is."""
+    for k in range(observation.action_mask.shape[0]):
+        observation.action_mask[k] = k < state.listed_count
+        for j in range(observation.commands.shape[1]):
+            word = word_at(level, state.listed[k], j) if k < state.listed_count else -1
+            observation.commands[k, j] = word if word > 0 else 0
+
+
+@njit
+def mask_nothing(state, level, params, observation):
+    """Show no mask: anything may be typed."""

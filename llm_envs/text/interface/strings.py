@@ -1,0 +1,127 @@
+"""What a game's string form tells beside the observation: texts, admissible commands, score and facts, as strings."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from llm_envs.engine.jit import cached, plain_python, specialise
+from llm_envs.text.compiler.pool import Book, Pool
+from llm_envs.text.interface.masks import mark_commands
+from llm_envs.text.interface.typed_actions import pack
+from llm_envs.text.language.phrases import endless, most_points
+from llm_envs.text.language.render import longest_turn, say_description, say_inventory, tell_start, tell_turn
+from llm_envs.text.parser.parser import parse
+from llm_envs.text.records.codes import GO, LOST, NONE, TAKE, WON
+from llm_envs.text.rules.quests import holds
+from llm_envs.text.rules.visibility import is_visible
+from llm_envs.validation import power_of_two
+from llm_envs.world import record
+
+SHEETS = FEEDBACK, DESCRIPTION, INVENTORY = range(3)
+
+
+def survey(states, row, levels, sheets, mask, order, commands, conditions, facts):
+    """Write a row's feedback, description and inventory, and list its admissible commands and the facts that hold.
+
+    `order` is each command's number, sorted as strings; `commands` and `facts` get places in the sorted tables.
+    Returns how many there are of each, whether the score has no end, and the most points where it has one.
+    """
+    state, level = states[row], levels[states[row].level]
+    for k in range(sheets.shape[0]):
+        sheets[k].length = 0
+    if state.t == 0:
+        tell_start(state, level, sheets[0], 0)
+    else:
+        tell_turn(state, level, sheets[0], 0)
+    say_description(state, level, sheets[1])
+    say_inventory(state, level, sheets[2])
+    for k in range(mask.shape[0]):
+        mask[k] = 0
+    mark_commands(mask, state, level)
+    found = 0
+    for k in range(order.shape[0]):
+        commands[found] = k
+        found += mask[order[k]]
+    true = 0
+    for k in range(conditions.shape[0]):
+        facts[true] = k
+        true += holds(state, conditions[k, 0], conditions[k, 1], conditions[k, 2])
+    return found, true, endless(level), most_points(level)
+
+
+def applies(states, row, levels, number):
+    """Say whether the things that a command names are where it says, so that its words mean nothing else."""
+    state, level = states[row], levels[states[row].level]
+    verb, x, y = level.commands[number]
+    if verb == TAKE and y != NONE and state.holder[x] != level.rooms + y - level.portables:
+        return False
+    return (verb == GO or x == NONE or is_visible(state, level, x)) and (y == NONE or is_visible(state, level, y))
+
+
+@cache
+def compiled() -> tuple[Any, Any]:
+    """Return `survey` and `applies`, compiled when first needed."""
+    return specialise(survey, cached()), specialise(applies, cached())
+
+
+class Host:
+    """The strings of a pool of games; `facts`: tell them too."""
+
+    def __init__(self, pool: Pool, facts: bool) -> None:
+        self.pool, self.with_facts = pool, facts
+        window = (power_of_two(longest_turn(pool.levels)),)
+        kind = record(tokens=(np.int32, window), length=np.int32, token_mask=(np.int8, window))
+        sheets = np.zeros(len(SHEETS), kind)
+        self.tokens, self.lengths = sheets["tokens"], sheets["length"]
+        self.sheets = sheets.view(np.recarray) if plain_python() else sheets
+        self.mask, self.commands = np.zeros(pool.size.commands, np.int8), np.zeros(pool.size.commands + 1, np.int16)
+        most = max(len(book.facts) for book in pool.books.values())
+        self.facts, self.none = np.zeros(most + 1, np.int16), np.zeros((0, 3), np.uint8)
+        self.survey, self.applies = compiled()
+
+    def look_up(self, batch: Any, row: int) -> tuple[Any, Book]:
+        """Return the level that a row plays, and its names."""
+        states, levels = batch.records
+        level = levels[int(states[row]["level"])]
+        return level, self.pool.books[int(level["key"])]
+
+    def info(self, batch: Any, row: int) -> dict[str, Any]:
+        """Return what TextWorld tells of a state, under TextWorld's names."""
+        states, levels = batch.records
+        _, book = self.look_up(batch, row)
+        conditions = book.conditions if self.with_facts else self.none
+        found, true, no_end, most = self.survey(
+            states, row, levels, self.sheets, self.mask, book.order, self.commands, conditions, self.facts
+        )
+        state, names = states[row], book.commands
+        ending = state["ending"]
+        told = {
+            "feedback": self.text(FEEDBACK),
+            "description": self.text(DESCRIPTION),
+            "inventory": self.text(INVENTORY),
+            "admissible_commands": [names[k] for k in self.commands[:found].tolist()],
+            "score": int(state["score"]),
+            "max_score": float("inf") if no_end else int(most),
+            "won": bool(ending == WON),
+            "lost": bool(ending == LOST),
+        }
+        if self.with_facts:
+            told["facts"] = [book.facts[k] for k in self.facts[:true].tolist()]
+        return told
+
+    def text(self, sheet: int) -> str:
+        """Return a text that `survey` wrote."""
+        return self.pool.vocabulary.decode(self.tokens[sheet, : self.lengths[sheet]].tolist())
+
+    def parse(self, text: str, batch: Any, row: int) -> int:
+        """Return what a typed command means in a row's state, packed for `packing.step_text`."""
+        states, levels = batch.records
+        level, book = self.look_up(batch, row)
+        number = book.plain.get(text)
+        if number is not None and self.applies(states, row, levels, number):
+            verb, x, y = level["commands"][number].tolist()
+            return pack(verb, x, y, number=number)
+        found = parse(text, book, states[row], level)
+        same = np.flatnonzero((level["commands"][: level["num_commands"]] == found[:3]).all(1))
+        return pack(*found, number=int(same[0]) if len(same) else -1)

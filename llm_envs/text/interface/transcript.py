@@ -1,0 +1,85 @@
+"""What the policy sees: one growing transcript, or the typed state."""
+
+from numba import njit
+
+from llm_envs.text.language.render import PROMPT, put, tell_start, tell_turn
+from llm_envs.vocabulary import END
+
+
+@njit
+def make_room(observation, count):
+    """Drop the older half of the transcript if `count` more tokens might not fit."""
+    window = observation.tokens.shape[0]
+    if observation.length + count <= window:
+        return
+    half = window // 2
+    for j in range(window):
+        kept = j + half < observation.length
+        observation.tokens[j] = observation.tokens[j + half] if kept else 0
+        observation.token_mask[j] = observation.token_mask[j + half] if kept else 0
+    observation.length -= half
+
+
+@njit
+def start_transcript(state, level, params, observation):
+    """Write the objective and the first description."""
+    for j in range(observation.tokens.shape[0]):
+        observation.tokens[j] = 0
+        observation.token_mask[j] = 0
+    observation.length = 0
+    tell_start(state, level, observation, params.shows)
+    put(observation, PROMPT, 0)
+
+
+@njit
+def write_command(state, level, observation):
+    """Write the command that was carried out; one that is none of the game's is shown as an end."""
+    if state.word < 0:
+        put(observation, END, 1)
+        return
+    start = level.command_text[state.word]
+    for k in range(level.command_words[state.word]):
+        put(observation, level.tokens[start + k], 1)
+
+
+@njit
+def write_answer(state, level, params, observation):
+    """Write the reply and what else is shown, and the prompt for the next command."""
+    tell_turn(state, level, observation, params.shows)
+    put(observation, PROMPT, 0)
+
+
+@njit
+def write_word(state, level, params, observation):
+    """Go on with the transcript by the word that was typed, and by the answer to a whole command."""
+    if state.t == 0:
+        start_transcript(state, level, params, observation)
+        return
+    make_room(observation, params.longest_turn if state.told else 1)
+    put(observation, state.word, 1)
+    if state.told:
+        write_answer(state, level, params, observation)
+
+
+@njit
+def write_turn(state, level, params, observation):
+    """Go on with the transcript by a whole command and the answer."""
+    if state.t == 0:
+        start_transcript(state, level, params, observation)
+        return
+    make_room(observation, params.longest_turn)
+    write_command(state, level, observation)
+    write_answer(state, level, params, observation)
+
+
+@njit
+def write_state(state, level, params, observation):
+    """Show the typed state as numbers."""
+    observation.room, observation.ending = state.room, state.ending
+    observation.score, observation.turns = state.score, state.turns
+    observation.free_slots, observation.used_slots = state.free_slots, state.used_slots
+    observation.typed, observation.low, observation.high = state.typed, state.low, state.high
+    for k in range(state.holder.shape[0]):
+        observation.holder[k], observation.food[k], observation.cut[k] = state.holder[k], state.food[k], state.cut[k]
+    for k in range(state.lock.shape[0]):
+        observation.lock[k] = state.lock[k]

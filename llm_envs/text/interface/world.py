@@ -1,0 +1,238 @@
+"""Games as worlds: `games_world` for any games, and `text_game`, which makes a builder of a generator of games."""
+
+import inspect
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from functools import cache, lru_cache, wraps
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from llm_envs.text.compiler.pool import Pool, compile_games
+from llm_envs.text.interface.actions import reset_game, reset_listed, step_index, step_listed, step_word
+from llm_envs.text.interface.expert import Solutions
+from llm_envs.text.interface.masks import mask_commands, mask_list, mask_nothing, mask_words
+from llm_envs.text.interface.strings import Host
+from llm_envs.text.interface.transcript import write_state, write_turn, write_word
+from llm_envs.text.interface.typed_actions import PACKED, step_text
+from llm_envs.text.language.pieces import Transcript, tokenizer
+from llm_envs.text.language.render import SHOW_DESCRIPTION, SHOW_INVENTORY, longest_turn
+from llm_envs.text.model.game import Game
+from llm_envs.text.records.codes import NONE, SHARP
+from llm_envs.text.records.state import state_kind
+from llm_envs.validation import check_choice, check_range, check_switch, power_of_two
+from llm_envs.world import World, record, values
+
+OBSERVATIONS, ACTIONS = ("tokens", "text", "state"), ("tokens", "index", "admissible", "text")
+MASKS = ("admissible", "none")
+SHOWS = {"description": SHOW_DESCRIPTION, "inventory": SHOW_INVENTORY}
+SIGNALS = {"score": 1.0, "win": 0.0, "lose": 0.0, "turn": 0.0, "invalid": 0.0}
+PARAMS = record(shows=np.int32, longest_turn=np.int32, longest_command=np.int32, free_mask=np.int32)
+SMALLEST_WINDOW, LARGEST_WINDOW = 1024, 16_384
+LARGEST_POOL = 2**20
+LEAST_TYPED = 24  # words that may be typed, even where all of a game's commands are shorter; more are not understood
+
+
+def games_world(
+    games: Sequence[Game] | Pool,
+    *,
+    observation: str = "tokens",
+    action: str = "tokens",
+    mask: str = "admissible",
+    shows: Sequence[str] = (),
+    facts: bool = False,
+    window: int = 0,
+    max_steps: int = 50,
+    own_levels: bool = False,
+) -> World:
+    """Return the world of these games; Text/World-v0's card tells what the arguments mean.
+
+    Raises:
+        ValueError: an argument out of range, or a game that the layout has no space for.
+        TypeError: an argument of another type.
+    """
+    pool = games if isinstance(games, Pool) else compile_games(games)
+    check_choice("observation", observation, OBSERVATIONS)
+    check_choice("action", action, ACTIONS)
+    check_choice("mask", mask, MASKS)
+    if mask == "none" and action not in ("tokens", "index"):
+        raise ValueError(f"mask='none' is for actions 'tokens' and 'index'; action is {action!r}")
+    check_switch("facts", facts)
+    if facts and "text" not in (observation, action):
+        raise ValueError("facts are told in `info`, which needs observation='text' or action='text'")
+    check_range("max_steps", max_steps, 0, 2**24)
+    if not isinstance(shows, Collection):
+        raise TypeError(f"shows is {shows!r}; it must be a list of {' and '.join(map(repr, SHOWS))}, or empty")
+    for name in (shows,) if isinstance(shows, str) else shows:
+        check_choice("shows", name, tuple(SHOWS))
+    shown_bits = sum(bit for name, bit in SHOWS.items() if name in shows)
+    words = int(pool.levels["command_words"].max())  # of the longest command
+    longest_command = max(LEAST_TYPED, words)
+    longest = longest_turn(pool.levels, shown_bits) + longest_command
+    window = checked_window(window, longest)
+    vocabulary, listed = pool.vocabulary, most_admissible(pool) if action == "admissible" else 0
+    host = Host(pool, facts) if "text" in (observation, action) else None
+    reset, step, observe = rules_for(action, "state" if observation == "state" else "tokens")
+    state = state_kind(pool.size, listed)
+    shown, bounds = transcript_fields(window, len(vocabulary.pieces))
+    if observation == "state":
+        shown, bounds = state_fields(state)
+    actions = {
+        "tokens": len(vocabulary.pieces),
+        "index": command_count(pool),
+        "admissible": listed,
+        "text": PACKED,
+    }[action]
+    choices: dict[str, Any] = {}  # in front of the rest: a record must be no beginning of another
+    if action == "admissible":
+        choices["commands"], bounds["commands"] = (np.int32, (listed, words)), (0, len(vocabulary.pieces) - 1)
+    if action != "text":
+        choices["action_mask"], bounds["action_mask"] = (np.int8, (actions,)), (0, 1)
+    return World(
+        reset=reset,
+        step=step,
+        observe=observe,
+        params=values(
+            PARAMS,
+            shows=shown_bits,
+            longest_turn=longest,
+            longest_command=longest_command,
+            free_mask=mask == "none",
+        ),
+        levels=pool.levels,
+        own_levels=own_levels,
+        state=state,
+        observation=record(**choices, **shown),
+        bounds=bounds,
+        actions=actions,
+        signals=SIGNALS,
+        max_steps=max_steps * (words + 1 if action == "tokens" else 1),
+        tokenizer=tokenizer(vocabulary.pieces),
+        types_tokens=action == "tokens",
+        decode=describe_fields if observation == "state" else Transcript(vocabulary).decode,
+        text_observation=observation == "text",
+        parse=host.parse if host and action == "text" else None,
+        action_names=tuple(next(iter(pool.books.values())).commands) if action == "text" else (),
+        info=host.info if host else None,
+        solution=Solutions(pool, action, listed),
+    )
+
+
+def checked_window(window: int, longest: int) -> int:
+    """Return the transcript's length in tokens; 0 stands for the smallest power of two that holds two turns."""
+    least = 2 * longest
+    if window == 0:
+        window = max(SMALLEST_WINDOW, power_of_two(least))
+    check_range("window", window, 64, LARGEST_WINDOW)
+    if window < least or window % 2:
+        turn = f"a turn of these games can take {longest} tokens"
+        raise ValueError(f"window is {window}; it must be even, and at least {least}: {turn}")
+    return window
+
+
+def transcript_fields(window: int, words: int) -> tuple[dict[str, Any], dict[str, tuple[float, float]]]:
+    """Return the fields of a transcript and their bounds."""
+    fields = {"tokens": (np.int32, (window,)), "length": np.int32, "token_mask": (np.int8, (window,))}
+    return fields, {"tokens": (0, words - 1), "length": (0, window), "token_mask": (0, 1)}
+
+
+STATE_FIELDS = (
+    *("room", "ending", "score", "turns", "free_slots", "used_slots"),
+    *("typed", "low", "high"),  # of the command that is being typed: words, and which commands begin so
+    *("holder", "lock", "food", "cut"),
+)
+NUMBERS = {"score": 2**24, "turns": 2**24, "low": 2**15 - 1, "high": 2**15 - 1}  # bounds of those that are no byte
+
+
+def state_fields(state: np.dtype) -> tuple[dict[str, Any], dict[str, tuple[float, float]]]:
+    """Return the fields of the typed state and their bounds."""
+    fields = {name: (np.int32, state[name].shape) if state[name].shape else np.int32 for name in STATE_FIELDS}
+    return fields, {name: (-NUMBERS[name] if name == "score" else 0, NUMBERS.get(name, 255)) for name in STATE_FIELDS}
+
+
+def describe_fields(obs: Mapping[str, np.ndarray]) -> str:
+    """Return the typed state as text, field by field."""
+    return ", ".join(f"{name} {obs[name].tolist()}" for name in STATE_FIELDS)
+
+
+def command_count(pool: Pool) -> int:
+    """Return how many commands the mask has space for."""
+    return power_of_two(max(int(pool.levels["num_commands"].max()), 16))
+
+
+def most_admissible(pool: Pool) -> int:
+    """Return an upper bound, a power of two, on the commands that are admissible at once in any of the games."""
+    most = 0
+    for level in pool.levels:
+        places = level["place"][: level["fixed"]]
+        here = int(np.bincount(places).max()) if len(places) else 0
+        doors = int((level["exit_doors"][: level["rooms"]] != NONE).sum(1).max()) if level["rooms"] else 0
+        each = 4 + 2 * here + 3 * int((level["traits"] & SHARP != 0).sum())
+        most = max(most, 7 + 3 * doors + 3 * here + each * int(level["portables"]))
+    return power_of_two(most)
+
+
+def text_game(pool: int = 100, max_steps: int = 50) -> Callable:
+    """Return a decorator that makes a builder of `generate(seed, ...) -> Game`.
+
+    The builder takes the generator's arguments but for `seed`, and the common ones; the decorated generator itself is
+    its attribute `generate`.
+
+    Args:
+        pool: the default number of games.
+        max_steps: the default time limit, in commands.
+    """
+    given = inspect.signature(games_world).parameters
+    common = {name: one.default for name, one in given.items() if name not in ("games", "own_levels")}
+    common = {"pool": pool, **common, "max_steps": max_steps}
+
+    def decorate(generate: Callable[..., Game]) -> Callable[..., World]:
+        own = list(inspect.signature(generate).parameters.values())[1:]
+        shared = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value) for name, value in common.items()
+        ]
+
+        @wraps(generate)
+        def builder(**options: Any) -> World:
+            settings = {name: options.pop(name, value) for name, value in common.items()}
+            for name, value in options.items():
+                if not isinstance(value, Hashable):
+                    raise TypeError(f"{name} is {value!r}; it must be a number, a truth value or a string")
+            return games_world(made(generate, settings.pop("pool"), **options), **settings)
+
+        builder.__signature__ = inspect.Signature(own + shared)  # type: ignore[attr-defined]
+        builder.__doc__ = "Build the world; see the module for the arguments."
+        builder.generate = generate  # type: ignore[attr-defined]
+        return builder
+
+    return decorate
+
+
+@lru_cache(maxsize=32, typed=True)
+def made(generate: Callable[..., Game], count: int, **options: Any) -> Pool:
+    """Return the compiled games of seeds 0 .. count - 1; a larger pool begins with the smaller one."""
+    check_range("pool", count, 1, LARGEST_POOL)
+    return compile_games([generate(seed, **options) for seed in range(count)])
+
+
+FORMS = {  # action -> reset, step, what is appended to the transcript, mask
+    "tokens": (reset_game, step_word, write_word, mask_words),
+    "index": (reset_game, step_index, write_turn, mask_commands),
+    "admissible": (reset_listed, step_listed, write_turn, mask_list),
+    "text": (reset_game, step_text, write_turn, mask_nothing),
+}
+
+
+@cache
+def rules_for(action: str, observation: str) -> tuple[Callable, Callable, Callable]:
+    """Return (reset, step, observe) for a form of action and of observation ("tokens" or "state")."""
+    reset, step, write, mask = FORMS[action]
+    if observation == "state":
+        write = write_state
+
+    @njit
+    def observe(state, level, params, observation):
+        write(state, level, params, observation)
+        mask(state, level, params, observation)
+
+    return reset, step, observe

@@ -1,0 +1,151 @@
+"""Pieces: how texts are cut into tokens, by rule, and the closed vocabulary of a pool of games.
+
+A piece is a word of letters and digits, with ' or - inside; a digit of what is all digits; or a single other mark. A
+piece glued to the one before it, without white space between, is written with ## in front, as WordPiece does: "the
+king's key." is the | king's | key | ##. and "10" is 1 | ##0. Joined pieces are the text again, white space apart.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+
+import numpy as np
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+from llm_envs.text.language import replies
+from llm_envs.text.model.game import DIRECTIONS
+from llm_envs.validation import power_of_two
+from llm_envs.vocabulary import END, SPECIAL
+
+GLUE = "##"
+PROMPT = ">"  # before a command
+HEADER = "-= {} =-"  # around the name of a room
+SLOT = re.compile(r"\[([^\]]*)\]")  # in templates
+LARGEST = 32_767  # token numbers are int16
+SMALLEST = 128
+_WORD = re.compile(r"[A-Za-z0-9]+(?:['-][A-Za-z0-9]+)*|.", re.DOTALL)
+
+
+@lru_cache(maxsize=65_536)
+def _split_word(word: str) -> tuple[str, ...]:
+    parts = _WORD.findall(word)
+    parts = [piece for part in parts for piece in (part if part.isdigit() and part.isascii() else (part,))]
+    return (parts[0], *(GLUE + part for part in parts[1:]))
+
+
+def split(text: str, glued: bool = False) -> list[str]:
+    """Cut a text into pieces; `glued`: nothing stands between it and the text before."""
+    pieces = [piece for word in text.split() for piece in _split_word(word)]
+    if glued and pieces and not text[0].isspace():
+        pieces[0] = GLUE + pieces[0]
+    return pieces
+
+
+def tokenizer(pieces: Sequence[str]) -> Tokenizer:
+    """Return a tokenizer whose tokens are these, in this order, and which cuts texts as `split` does."""
+    ids = {piece: i for i, piece in enumerate(pieces)}
+    made = Tokenizer(
+        models.WordPiece(ids, unk_token=SPECIAL[0], continuing_subword_prefix=GLUE, max_input_chars_per_word=1_000_000)
+    )
+    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    made.decoder = decoders.WordPiece(prefix=GLUE, cleanup=False)
+    made.add_special_tokens(list(SPECIAL))
+    return made
+
+
+def _number_words() -> list[str]:
+    """Return the words of 0 to 99."""
+    small = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
+    words = [*small.split(), "seventeen", "eighteen", "nineteen"]
+    for ten in ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"):
+        words += [ten, *(f"{ten}-{words[one]}" for one in range(1, 10))]
+    return words
+
+
+NUMBER_WORDS = _number_words()
+LARGE_NUMBER_WORDS = ("minus", "hundred", "thousand", "and")
+KINDS_OF_FOOD = ("raw", "burned", "grilled", "roasted", "fried", "sliced", "diced", "chopped")  # said before its name
+
+
+def template_literals(template: str) -> Iterable[tuple[str, ...]]:
+    """Yield the pieces of a template of `replies` between its slots."""
+    end = 0
+    for slot in (*SLOT.finditer(template), None):
+        literal = template[end : slot.start() if slot else None]
+        yield tuple(split(literal, glued=end > 0))
+        end = slot.end() if slot else end
+
+
+def _fixed() -> tuple[str, ...]:
+    texts = [
+        PROMPT, HEADER.format(""), "nothing a an the and", "point points turn turns", "0 1 2 3 4 5 6 7 8 9",
+        " ".join(DIRECTIONS), " ".join(replies.VERB_WORDS), " ".join(replies.LINKS.values()), "You are carrying :",
+        " ".join(KINDS_OF_FOOD), " ".join(NUMBER_WORDS), " ".join(LARGE_NUMBER_WORDS),
+    ]  # fmt: skip
+    pieces = [piece for text in texts for piece in split(text)]
+    pieces += [GLUE + piece for piece in (*"0123456789.,:", "the")]
+    pieces += [piece for template in replies.TEMPLATES.values() for run in template_literals(template) for piece in run]
+    return (*SPECIAL, *dict.fromkeys(pieces))
+
+
+FIXED = _fixed()  # the first pieces of every vocabulary: kernels use their numbers as constants
+FIXED_IDS = {piece: i for i, piece in enumerate(FIXED)}
+
+
+class Vocabulary:
+    """The closed list of pieces of a pool: `FIXED`, then the pool's own in ASCII order, then unused ones up to 2^n."""
+
+    def __init__(self, own: Iterable[str]) -> None:
+        used = [*FIXED, *sorted(set(own).difference(FIXED_IDS))]
+        if len(used) > LARGEST:
+            raise ValueError(f"the games use {len(used)} different words and marks; there may be at most {LARGEST}")
+        total = max(SMALLEST, power_of_two(len(used)))
+        self.pieces = (*used, *(f"<unused{k}>" for k in range(total - len(used))))
+        self.ids = {piece: i for i, piece in enumerate(self.pieces)}
+        self.said = [_said(piece) for piece in self.pieces]
+
+    def encode(self, text: str) -> list[int]:
+        """Return a text's tokens; KeyError if it has a piece that no text of the pool has."""
+        return [self.ids[piece] for piece in split(text)]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of tokens."""
+        return self.go_on(ids).lstrip()
+
+    def go_on(self, ids: Iterable[int]) -> str:
+        """Return the text of tokens after others: it begins with white space, unless the first is glued to those."""
+        text = "".join([self.said[i] for i in ids])
+        return text.replace(" =- ", " =-\n").replace(". -= ", ".\n-= ")
+
+
+def _said(piece: str) -> str:
+    """Return a piece as it is said after others: with a space before it, or without, or on a new line; no <end>."""
+    if piece == PROMPT:
+        return "\n" + PROMPT
+    if piece == SPECIAL[END]:
+        return ""
+    return piece.removeprefix(GLUE) if piece.startswith(GLUE) else f" {piece}"
+
+
+class Transcript:
+    """Reads transcripts as texts; what was read last is not read again where the next one goes on from it."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+        self.read, self.text = b"", ""  # the tokens read last, and their text
+
+    def decode(self, obs: Mapping[str, np.ndarray]) -> str:
+        """Return a transcript as a text to read, a line for each command."""
+        length = int(obs["length"][0])
+        tokens, mask = obs["tokens"][:length].tobytes(), obs["token_mask"][:length].tobytes()
+        if not tokens.startswith(self.read):
+            self.read, self.text = b"", ""
+        at = len(self.read) // 4
+        while at < length:
+            end = mask.find(1 - mask[at], at)
+            end = length if end < 0 else end
+            part = self.vocabulary.go_on(obs["tokens"][at:end].tolist())
+            self.text += "\n" + part.lstrip() if at > 0 and mask[at - 1] > mask[at] else part
+            at = end
+        self.read = tokens
+        return self.text.removesuffix(PROMPT).strip()

@@ -1,0 +1,184 @@
+"""The sentences that typed commands may be: verbs with their synonyms, prepositions, and what each sentence does.
+
+They are those of Inform 7 (6M62) with TextWorld's own, in the order in which the interpreter tries them. In GRAMMAR, a
+line is the words of a verb, a bar, and its sentences: tokens, an arrow and an action of `llm_envs.text.parser.parser`.
+A token in small letters is a preposition or several to choose from; one in capitals stands for a thing:
+
+    THING     any        HELD      rather one in the hands     CREATURE  a person: there are none
+    THINGS    any        CARRIED   rather one in the hands     WAY       a direction
+    OTHERS    any but the second thing                         TEXT      any words
+    INSIDE    one in or on the second thing
+
+THINGS, CARRIED, OTHERS and INSIDE may be several, which here are refused. COOKING adds to it and replaces verbs in it.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+from llm_envs.text.language.replies import VERB_WORDS
+
+THING, HELD, CREATURE, THINGS, CARRIED, OTHERS, INSIDE, WAY, TEXT = range(9)
+KINDS = {
+    "THING": THING, "HELD": HELD, "CREATURE": CREATURE, "THINGS": THINGS, "CARRIED": CARRIED, "OTHERS": OTHERS,
+    "INSIDE": INSIDE, "WAY": WAY, "TEXT": TEXT,
+}  # fmt: skip
+
+GRAMMAR = """
+take carry hold | inventory > inventory | all/each/everything > all | THING > remove | THINGS > take
+    | off THING > undress | THING off > undress | INSIDE from THING > remove | INSIDE off THING > remove
+get | out/off/down/up > exit | in/on > sit | all/each/everything > all | THINGS > take | in/into/on/onto THING > enter
+    | off/down THING > get_off | INSIDE from THING > remove
+pick | up all/each/everything > all | up THINGS > take | THINGS up > take
+stand | > exit | up > exit | on THING > enter
+remove | HELD > undress | INSIDE from THING > remove
+shed doff disrobe | HELD > undress
+wear don | HELD > wear
+put | on HELD > wear | HELD on > wear | down CARRIED > drop | CARRIED down > drop | OTHERS in/inside/into THING > insert
+    | OTHERS on/onto THING > put
+insert | OTHERS in/into THING > insert
+drop throw discard | CARRIED > drop | HELD at/against THING > throw_at | OTHERS in/into/down THING > insert
+    | OTHERS on/onto THING > put
+give pay offer feed | CREATURE HELD > give | HELD to CREATURE > give
+show present display | CREATURE HELD > give | HELD to CREATURE > give
+go walk run | > go | WAY > go | THING > enter | into/in/inside/through THING > enter
+inventory i inv | > inventory
+look l | > look | THING > examine | at THING > examine | inside/in/into/through THING > search
+    | under THING > look_under | up TEXT in THING > no_use
+consult | THING on/about TEXT > no_use
+open unwrap uncover | THING > open | THING with HELD > unlock
+close shut cover | THING > close | up THING > close | off THING > no_use
+enter cross | > sit | THING > enter
+sit | on/in/inside THING > enter | on top of THING > enter
+exit leave out | > exit
+examine x watch describe check | THING > examine
+read | THING > examine | about TEXT in THING > no_use | TEXT in THING > no_use
+yes y no sorry think | > no_use
+search | THING > search
+wave | > no_use | THING > no_use_unless_held
+set adjust | THING to TEXT > no_use
+pull drag | THING > push
+push move shift clear press | THING > push | THING WAY > no_use | THING to WAY > no_use
+turn rotate twist unscrew screw | THING > push | THING on > no_use | on THING > no_use | THING off > no_use
+    | off THING > no_use
+switch | THING > no_use | on THING > no_use | THING on > no_use | THING off > no_use | off THING > no_use
+lock | THING with HELD > lock
+unlock | THING with HELD > unlock
+attack break smash hit fight torture wreck crack destroy murder kill punch thump | THING > attack
+wait z | > wait
+answer say shout speak | TEXT to CREATURE > no_use
+tell | CREATURE about TEXT > no_use
+ask | CREATURE for THING > no_use | CREATURE about TEXT > no_use
+eat | HELD > eat
+sleep nap jump skip hop | > no_use
+climb scale | THING > no_use | up/over THING > no_use
+buy purchase squeeze squash | THING > no_use
+swing | THING > no_use | on THING > no_use
+wake awake awaken | > no_use | up > no_use | CREATURE > no_use | CREATURE up > no_use | up CREATURE > no_use
+kiss embrace hug | CREATURE > no_use
+smell sniff | > smell | THING > smell
+listen | > listen | to THING > listen
+hear | THING > listen
+taste | THING > taste
+touch feel | THING > touch
+rub shine polish sweep clean dust wipe scrub burn light | THING > no_use
+tie attach fasten | THING to THING > no_use
+drink swallow sip | THING > drink_nothing
+cut slice prune chop | THING > cut
+score | > score
+goal | > goal
+help | > help
+"""
+COOKING = """
+drink swallow sip | THING > drink
+cut prune | THING > cut_how
+slice | THING with/using THING > slice
+dice | THING with/using THING > dice
+chop | THING with/using THING > chop
+cook | THING with/in/on/using THING > cook
+prepare | meal > prepare
+"""
+
+SYNONYMS = {"pick": ("take",), "sit": ("enter",), "read": ("examine",)}  # said for these verbs
+EVERYTHING = ("all", "each", "every", "everythin", "both")  # the interpreter knows a word by 9 letters
+AND = ("and", "but", "except", ",")
+THEN = ("then", ".")
+# Words skipped before a noun; True where any one of those that match will do.
+ARTICLES = {"the": False, "a": True, "an": True, "some": True, "my": True, "this": True, "that": True, "these": True,
+            "those": True, "its": True}  # fmt: skip
+WAYS = ("north", "northeast", "northwest", "south", "southeast", "southwest", "east", "west", "up", "down", "inside",
+        "outside")  # fmt: skip
+SHORT_WAYS = ("n", "ne", "nw", "s", "se", "sw", "e", "w", "u", "d", "in", "out")
+
+
+UNNAMING = ("the", "of")  # words that name nothing by themselves
+LETTERS = 9  # by which the interpreter knows a word; what is neither letter nor space counts twice
+LONGEST, MOST_WORDS = 120, 15  # letters and words of a line; the interpreter reads no more
+WORD = re.compile(r'[.,"]|[^\s.,"]+')
+
+
+@lru_cache(maxsize=65_536)
+def cut_off(word: str) -> str:
+    """Return what the interpreter's dictionary keeps of a word."""
+    if len(word) <= LETTERS // 2:
+        return word
+    room = LETTERS
+    for k, letter in enumerate(word):
+        room -= 1 if "a" <= letter <= "z" else 2
+        if room < 0:
+            return word[:k]
+    return word
+
+
+class Sentence(NamedTuple):
+    """One form of a command after its verb."""
+
+    tokens: tuple[int | tuple[str, ...], ...]  # kinds of things, or prepositions to choose from
+    action: str
+    things: int  # how many of the tokens stand for things
+    ahead: tuple[str, ...]  # prepositions before the second thing, when the first cannot be read without it
+
+
+Grammar = dict[str, tuple[Sentence, ...]]
+
+
+def _sentence(text: str) -> Sentence:
+    form, _, action = text.partition(">")
+    words = form.split()
+    choices = [tuple(one[:9] for one in word.split("/")) for word in words]
+    tokens = tuple(KINDS.get(word, choice) for word, choice in zip(words, choices, strict=True))
+    ahead = choices[1] if tokens and tokens[0] in (OTHERS, INSIDE) else ()
+    return Sentence(tokens, action.strip(), sum(word in KINDS for word in words), ahead)
+
+
+def _lines(*tables: str) -> Iterator[tuple[list[str], tuple[Sentence, ...]]]:
+    for table in tables:
+        for line in table.replace("\n    |", " |").strip().splitlines():
+            verbs, *forms = line.split("|")
+            yield verbs.split(), tuple(map(_sentence, forms))
+
+
+def _grammar(*tables: str) -> Grammar:
+    return {verb[:9]: sentences for verbs, sentences in _lines(*tables) for verb in verbs}
+
+
+def _told_as() -> dict[str, int]:
+    """Return which of `replies.VERB_WORDS` is said for a verb: the verb itself, or a synonym."""
+    told = {}
+    for verbs, _ in _lines(GRAMMAR, COOKING):
+        known = [verb for verb in (*verbs, *SYNONYMS.get(verbs[0], ())) if verb in VERB_WORDS]
+        told.update({verb[:9]: VERB_WORDS.index(verb if verb in known else known[0]) for verb in verbs if known})
+    return told
+
+
+TOLD_AS = _told_as()
+PLAIN_GRAMMAR, COOKING_GRAMMAR = _grammar(GRAMMAR), _grammar(GRAMMAR, COOKING)
+PREPOSITIONS = frozenset(
+    word
+    for sentences in COOKING_GRAMMAR.values()
+    for sentence in sentences
+    for token in sentence.tokens
+    if isinstance(token, tuple)
+    for word in token
+)

@@ -1,0 +1,233 @@
+"""Reads typed commands: any text becomes a verb of the rules and its things, or a reply.
+
+The commands are those that games of TextWorld understand: synonyms and abbreviations ("get lamp", "x box", "n"),
+nouns by some of their words, half commands ("unlock chest" with one key in the hands), and what they refuse.
+docs/guide/text-games.md lists what is answered in another way.
+"""
+
+from typing import Any, NamedTuple
+
+from llm_envs.text.compiler.pool import Book
+from llm_envs.text.language import replies
+from llm_envs.text.parser.grammar import LONGEST, MOST_WORDS, THEN, TOLD_AS, WORD, cut_off
+from llm_envs.text.parser.lexicon import HANDS, WAY_0, Lexicon, Scene
+from llm_envs.text.parser.sentences import (
+    DONE,
+    INCOMPLETE,
+    MANY,
+    NO_CREATURE,
+    NOT_SEVERAL,
+    ONLY,
+    STUCK,
+    TEXT_READ,
+    UNSEEN,
+    WHICH,
+    Reading,
+)
+from llm_envs.text.records.codes import (
+    CHOP,
+    CLOSING,
+    COOK,
+    DICE,
+    DRINK,
+    DROP,
+    EAT,
+    EXAMINE,
+    GO,
+    INSERT,
+    INVENTORY,
+    LOCKING,
+    LOOK,
+    NONE,
+    OPENING,
+    PREPARE,
+    PUT,
+    SLICE,
+    TAKE,
+    UNLOCKING,
+    VERBS,
+)
+
+MOST_GAMES = 4096  # whose words are remembered
+WAY_NUMBERS = {0: 0, 3: 1, 6: 2, 7: 3}  # place in grammar.WAYS -> place in game.DIRECTIONS
+DOING = {
+    "look": LOOK, "inventory": INVENTORY, "prepare": PREPARE, "examine": EXAMINE, "take": TAKE, "remove": TAKE,
+    "drop": DROP, "put": PUT, "insert": INSERT, "open": OPENING, "close": CLOSING, "lock": LOCKING,
+    "unlock": UNLOCKING, "eat": EAT, "drink": DRINK, "slice": SLICE, "dice": DICE, "chop": CHOP, "cook": COOK,
+}  # fmt: skip
+SAYING = {
+    "go": replies.NO_DIRECTION, "all": replies.BE_SPECIFIC, "exit": replies.NOT_INSIDE, "sit": replies.NO_NOUN,
+    "wait": replies.WAITED, "help": replies.HELP, "goal": replies.GOAL, "score": replies.SCORE_SO_FAR,
+    "smell": replies.SMELT, "listen": replies.HEARD, "taste": replies.TASTED, "touch": replies.FELT,
+    "attack": replies.VIOLENCE, "no_use": replies.NO_USE, "look_under": replies.NOTHING_FOUND,
+    "get_off": replies.NOT_UPON, "undress": replies.NOT_WORN, "drink_nothing": replies.NOT_DRINKABLE,
+    "cut": replies.CUT_LITTLE, "cut_how": replies.CUT_HOW, "wear": replies.NOT_WEARABLE, "throw_at": replies.FUTILE,
+    "no_use_unless_held": replies.NO_USE, "enter": replies.NOT_ENTERABLE,
+}  # fmt: skip
+OF_WAYS = {"examine": replies.NOTHING_THERE, "look_under": replies.NOTHING_FOUND}  # said of directions
+NEEDS_HELD = ("wear", "throw_at", "no_use_unless_held")
+WRONG = {
+    STUCK: replies.NO_SENSE, NO_CREATURE: replies.NOT_ANIMATE, UNSEEN: replies.CANT_SEE,
+    NOT_SEVERAL: replies.NOT_MANY,
+}  # fmt: skip
+
+
+# Preposition -> a verb that has it, or one like it.
+LINKING: dict[int | str, int] = {link: replies.VERB_WORDS.index(verb) for verb, link in replies.LINKS.items()}
+LINKING |= {"onto": LINKING["on"], "inside": LINKING["into"], "off": LINKING["from"]}
+
+
+class Parsed(NamedTuple):
+    """What a command means, for `rules.take_turn`."""
+
+    verb: int  # of layout.py, or VERBS + the number of the reply that is the whole answer
+    x: int = NONE  # thing, or direction of GO
+    y: int = NONE
+    z: int = NONE  # a verb in replies.VERB_WORDS, or a thing: of a reply, or of what was taken for granted
+    aside: int = 0  # number of the reply that says what was taken for granted, 0 for none
+
+
+_lexicons: dict[int, Lexicon] = {}  # by level.key
+
+
+def parse(text: str, book: Book, state: Any, level: Any) -> Parsed:
+    """Return what a text means in a state of a game.
+
+    Args:
+        text: any text; what it has beyond 120 letters or 15 words is not read.
+        book: the names of the game.
+        state: a record of `layout.state_kind`.
+        level: the game, a record of `layout.level_kind`.
+    """
+    key = int(level["key"])
+    lexicon = _lexicons.get(key)
+    if lexicon is None:
+        if len(_lexicons) >= MOST_GAMES:
+            _lexicons.clear()
+        lexicon = _lexicons[key] = Lexicon(book, level)
+    text = text[:LONGEST].lower()
+    words = [cut_off(word) for word in WORD.findall(text)[:MOST_WORDS]]
+    if not words:
+        return answer(replies.PARDON)
+    while len(words) > 1 and words[-1] in THEN:
+        words.pop()
+    if any(word in THEN for word in words[1:]):  # one command at a time
+        return answer(replies.NO_SENSE)
+    scene = Scene(lexicon, state)
+    sentences = lexicon.grammar.get(words[0])
+    if sentences is None:
+        return walk(words, scene)
+    reading = Reading(words, text, scene)
+    for sentence in sentences:
+        wrong = reading.read(sentence)
+        if wrong == DONE:
+            return taken_for_granted(act(sentence.action, reading.things, scene), reading)
+        reading.best = max(reading.best, wrong)
+        if wrong in (WHICH, INCOMPLETE):
+            break
+    return error(reading, words[0])
+
+
+def answer(reply: int, x: int = NONE, y: int = NONE, z: int = NONE) -> Parsed:
+    """Return a reply that is the whole answer."""
+    return Parsed(VERBS + reply, x, y, z)
+
+
+def walk(words: list[str], scene: Scene) -> Parsed:
+    """Return the meaning of words that begin with no verb: a direction, or nothing."""
+    for thing in scene.named(words[0]):
+        if thing >= WAY_0:
+            if scene.span(thing, words, 0) == len(words):
+                return go(thing)
+            way = WAY_NUMBERS.get(thing - WAY_0)
+            return answer(replies.NO_SENSE) if way is None else answer(replies.ONLY_WAY, way)
+    return answer(replies.NO_VERB)
+
+
+def go(way: int) -> Parsed:
+    """Return the meaning of going in a direction; there is nothing up, down or askew."""
+    number = WAY_NUMBERS.get(way - WAY_0)
+    return answer(replies.NO_WAY) if number is None else Parsed(GO, number)
+
+
+def act(action: str, things: list[int], scene: Scene) -> Parsed:
+    """Return the meaning of a sentence that was understood."""
+    x, y = (*things, NONE, NONE)[:2]
+    if MANY in things:
+        return answer(replies.BE_SPECIFIC)
+    if things and max(things) >= WAY_0:
+        if action == "go":
+            return go(x)
+        return answer(OF_WAYS.get(action, replies.NO_THING))
+    if action == "enter" and scene.is_door(x):
+        return Parsed(GO, scene.lexicon.way_through(scene.room, x))
+    if action == "search":
+        return search(x, scene)
+    if action == "push":
+        return answer(replies.NOTHING_HAPPENS if scene.is_portable(x) else replies.IT_IS_FIXED)
+    if action == "remove" and y != NONE and scene.owner(x) != y:
+        return answer(replies.NOT_THERE)
+    if action in NEEDS_HELD and scene.owner(x) != HANDS:
+        return answer(replies.TAKE_FIRST if scene.is_portable(x) else replies.X_FIXED, x)
+    if action in DOING:
+        return Parsed(DOING[action], x, y)
+    return answer(SAYING[action], NONE if x == TEXT_READ else x)
+
+
+def search(x: int, scene: Scene) -> Parsed:
+    """Return the answer to a search of x."""
+    if scene.is_portable(x) or scene.is_door(x):
+        return answer(replies.NOTHING_FOUND)
+    if not scene.shows_contents(x):
+        return answer(replies.SHUT_IN, x)
+    found = (replies.NONE_IN, replies.ONE_IN, replies.MANY_IN)
+    if x in scene.lexicon.supporters:
+        found = (replies.NONE_ON, replies.ONE_ON, replies.MANY_ON)
+    return answer(found[min(len(scene.contents(x)), 2)], x)
+
+
+def taken_for_granted(parsed: Parsed, reading: Reading) -> Parsed:
+    """Add what was taken for granted: "(with the key)", or, of several things that were named, "(the lamp)", and on."""
+    if reading.assumed < 0:
+        return parsed
+    said = reading.pattern[reading.assumed :]
+    things = [one for one in said if isinstance(one, int) and 0 <= one < WAY_0]
+    if not things:
+        return parsed
+    if len(things) == 2:
+        x, y = things
+        if "in" in said:
+            return parsed._replace(x=x, y=y, aside=replies.SUPPOSED_IN)
+        link = next((LINKING[one] for one in said if one in LINKING), LINKING["with"])
+        return parsed._replace(x=x, y=y, z=link, aside=replies.SUPPOSED_BOTH)
+    aside = {"with": replies.GRANTED, "in": replies.GRANTED_IN}.get(str(said[0]), replies.SUPPOSED)
+    return parsed._replace(z=things[0], aside=aside)
+
+
+def error(reading: Reading, verb: str) -> Parsed:
+    """Return the answer to a command that was not understood."""
+    if reading.best in WRONG:
+        return answer(WRONG[reading.best])
+    if reading.best == WHICH:
+        return which([thing for thing in reading.choices if thing < WAY_0])
+    told = TOLD_AS.get(verb, NONE)
+    things = [one for one in (reading.only if reading.best == ONLY else reading.pattern) if isinstance(one, int)]
+    if told == TOLD_AS["go"] and things and things[0] - WAY_0 in WAY_NUMBERS:
+        return answer(replies.ONLY_WAY, WAY_NUMBERS[things[0] - WAY_0])
+    if told == NONE or any(not 0 <= thing < WAY_0 for thing in things):
+        return answer(replies.NO_SENSE)
+    x, y = (*things, NONE, NONE)[:2]
+    linked = replies.VERB_WORDS[told] in replies.LINKS
+    if reading.best == INCOMPLETE:
+        ask = replies.ASK_IN if reading.pattern[-1:] == ["in"] else replies.ASK_Y if linked else replies.ASK_X
+        return answer(ask if things else replies.ASK_X, x, y, told)
+    forms = (replies.ONLY_VERB, replies.ONLY_X, replies.ONLY_XY if linked else replies.ONLY_X)
+    return answer(forms[len(things)], x, y, told)
+
+
+def which(choices: list[int]) -> Parsed:
+    """Return the question which of some things is meant."""
+    if len(choices) < 2:
+        return answer(replies.CANT_SEE)
+    x, y, z = (*choices, NONE)[:3]
+    return answer(replies.WHICH if z == NONE else replies.WHICH_OF_THREE, x, y, z)

@@ -1,0 +1,110 @@
+"""Typed commands as numbers: any integer is an action, and texts may be given to a batch."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import llm_envs
+from llm_envs.text.interface.typed_actions import PACKED, pack
+from llm_envs.text.language import replies
+from llm_envs.text.records.codes import EXAMINE, GO, NONE, TAKE, VERBS
+
+COOKING = {"pool": 5, "action": "text", "split": "all"}
+
+
+def codes(rng: np.random.Generator, rows: int) -> np.ndarray:
+    """Draw packed commands whose parts are often near those of a level, and else anything."""
+
+    def part(most: int) -> np.ndarray:
+        return np.where(rng.random(rows) < 0.7, rng.integers(0, most, rows), rng.integers(0, 256, rows))
+
+    number, aside = rng.integers(-1, 400, rows), np.where(rng.random(rows) < 0.7, 0, part(128))
+    return np.array([pack(*one) for one in zip(part(150), part(30), part(30), part(40), aside, number, strict=True)])
+
+
+def fuzz(world_id: str, steps: int) -> int:
+    """Play any numbers; return how many were carried out or answered. Interpreted rules check their indices."""
+    batch = llm_envs.make_batch(world_id, 8, seed=0, max_steps=30, **COOKING)
+    rng, understood = np.random.default_rng(0), 0
+    batch.restart()
+    for k in range(steps):
+        batch.advance(codes(rng, 8) if k % 3 else rng.integers(0, PACKED, 8))
+        understood += int((batch.arrays.signals["invalid"] == 0).sum())
+        assert all(batch.decode(batch.arrays.obs))
+    return understood
+
+
+@pytest.mark.parametrize("world_id", ["Text/Cooking-v0", "Text/House-v0"])
+def test_any_number_can_be_played(world_id):
+    assert fuzz(world_id, 3000) > 100
+
+
+def test_no_number_is_an_index_out_of_range():
+    program = "from test_text_packing import fuzz; print(fuzz('Text/Cooking-v0', 300))"
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    assert int(done.stdout) > 10
+
+
+def cooking(rows: int = 1):
+    batch = llm_envs.make_batch("Text/Cooking-v0", rows, **COOKING)
+    batch.restart(0)
+    return batch
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        200 << 32,
+        255 << 32,
+        PACKED - 1,
+        pack(TAKE, NONE, NONE),
+        pack(GO, 4, NONE),
+        pack(VERBS + replies.EXAMINED, NONE, NONE),
+        pack(VERBS + replies.ONLY_VERB, NONE, NONE, z=len(replies.VERB_WORDS)),
+        pack(EXAMINE, 0, NONE, z=NONE, aside=replies.SUPPOSED),
+        pack(EXAMINE, 0, NONE, number=400),
+    ],
+)
+def test_what_no_text_means_is_not_understood_and_costs_no_turn(action):
+    batch = cooking()
+    batch.advance([action])
+    assert batch.row(0)[0].reply == replies.NO_SENSE
+    assert batch.arrays.signals["turn"][0] == 0
+    assert batch.decode(batch.arrays.obs)[0].endswith("I didn't understand that sentence.")
+
+
+def test_a_batch_takes_a_list_of_texts_one_a_row():
+    texts, numbers = cooking(2), cooking(2)
+    for said in (["look", "inventory"], ["examine cookbook", "xyzzy"]):
+        numbers.advance([numbers.world.parse(text, numbers, row) for row, text in enumerate(said)])
+        texts.step(said)
+        assert texts.snapshot() == numbers.snapshot()
+    assert "You are carrying" in texts.decode(texts.arrays.obs)[1]
+    before = texts.snapshot()
+    for wrong, message in [
+        ("look", "actions are 'look'; they must be a list of 2 strings, one a row"),
+        (["look"], "actions are \\['look'\\]; they must be a list of 2 strings"),
+        (["look", 3], r"actions\[1\] is 3; it must be a string"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            texts.step(wrong)
+    assert texts.snapshot() == before
+
+
+def test_texts_are_refused_where_nothing_reads_them():
+    batch = llm_envs.make_batch("Tokens/Copy-v0", 2)
+    with pytest.raises(RuntimeError, match="reset"):
+        batch.step(["look", "look"])
+    batch.restart()
+    with pytest.raises(ValueError, match="Tokens/Copy-v0 reads no text in this configuration; actions must be numbers"):
+        batch.step(["look", "look"])
+
+
+def test_typed_commands_have_no_mask():
+    with pytest.raises(ValueError, match="typed commands have no mask"):
+        cooking().action_masks()
