@@ -1,6 +1,6 @@
 """Steps per second of a batch on a GPU, against what its memory allows.
 
-A step is one `BatchEnv.advance` with legal random actions: the actions are copied in, the rules run, ended rows begin
+A step is one `BatchEnv.step_rows` with legal random actions: the actions are copied in, the rules run, ended rows begin
 their next episode, observations are written. It must at least read and write every state and write every observation
 and outcome; `share` is those bytes per second over what one torch copy moves on the same GPU in the same run. `graph`
 is a CUDA graph of ACTIONS steps, `eager` the same steps launched one by one. Medians of REPEATS runs.
@@ -66,7 +66,7 @@ def measure(world_id: str, rows: int, bandwidth: float) -> dict:
 
     def steps() -> None:
         for chosen in actions:
-            batch.advance(chosen)
+            batch.step_rows(chosen)
 
     eager = ACTIONS * rows / seconds(steps)
     graph = torch.cuda.CUDAGraph()

@@ -48,7 +48,7 @@ def make_world(rows: int, completion_length: int) -> BatchEnv:
     levels = np.random.default_rng(0).integers(0, symbols, (rows, length)).tolist()
     options: dict[str, Any] = {"length": length, "vocab_size": symbols, "levels": levels, "weights": WEIGHTS}
     batch = llm_envs.make_batch("Tokens/Copy-v0", rows, order="sweep", threads=1, **options)
-    batch.restart()
+    batch.reset_rows()
     return batch
 
 

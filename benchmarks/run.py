@@ -5,8 +5,8 @@
 
 (a) single    FourRooms through gym.Env.step: ours / Minigrid, both bare and both with gym.make's own wrappers.
 (b) vector    FourRooms in batches: ours through gym.make_vec and BatchEnv / Minigrid in SyncVectorEnv, SubprocVecEnv.
-(c) worlds    BatchEnv.advance, ROWS rows of every world, beside `copied`: how many rows of its observations one thread
-              copies by np.copyto; what any batch that hands out copies is bound by.
+(c) worlds    BatchEnv.step_rows, ROWS rows of every world, beside `copied`: how many rows of its observations one
+              thread copies by np.copyto; what any batch that hands out copies is bound by.
 (d) start     Wall clock of a process that imports, makes, resets and steps once, its compiled rules on disk already.
 
 Unit of a-c: environment steps per second with random actions; writing observations and beginning the next episode where
@@ -116,8 +116,8 @@ def several(step: Callable[[np.ndarray], object], actions: list[np.ndarray]) -> 
 def batch_work(world_id: str, rows: int, threads: int, **config: object) -> tuple[BatchEnv, Work]:
     """Return a batch, and a step of it."""
     batch = llm_envs.make_batch(world_id, rows, threads=threads, seed=0, **config)
-    batch.restart()
-    return batch, several(batch.advance, [random_actions(batch, np.random.default_rng(k)) for k in range(BLOCK)])
+    batch.reset_rows()
+    return batch, several(batch.step_rows, [random_actions(batch, np.random.default_rng(k)) for k in range(BLOCK)])
 
 
 def measure_single(effort: Effort) -> list[Figure]:

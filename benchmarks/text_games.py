@@ -69,7 +69,7 @@ def batch_turn(world_id: str, threads: int, **options) -> Turn:
         while spent < seconds:
             seed = pick(env.arrays.obs["action_mask"], chosen, seed)
             start = time.perf_counter()
-            env.advance(chosen)
+            env.step_rows(chosen)
             spent += time.perf_counter() - start
             steps += ROWS
         return steps, spent

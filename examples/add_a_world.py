@@ -92,10 +92,10 @@ def main() -> None:
     print(env.render(), f"-> reward {reward:g}")
 
     batch = llm_envs.make_batch("Mine/Guess-v0", 1000, split="all", seed=0)
-    batch.restart()
+    batch.reset_rows()
     rng, found = np.random.default_rng(0), 0.0
     for _ in range(100):
-        batch.advance(rng.integers(0, 16, 1000))
+        batch.step_rows(rng.integers(0, 16, 1000))
         found += batch.arrays.signals["found"].sum()
     print(f"at random {found / 100_000:.4f} of 100,000 guesses are right; 1/16 = {1 / 16:.4f} is expected")
 

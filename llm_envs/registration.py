@@ -4,10 +4,11 @@ import importlib
 import inspect
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from llm_envs.engine.batch import BatchEnv
+    from llm_envs.engine.batch import BatchEnv, Identity
     from llm_envs.world import World
 
 # id -> builder, as a function or as "module:function"; the builder's keyword arguments are the configuration.
@@ -110,16 +111,16 @@ def make_batch(world_id: str, num_envs: int, **options: Any) -> "BatchEnv":
         TypeError: an unknown keyword.
     """
     from llm_envs.engine.batch import BatchEnv
-    from llm_envs.registration import describe
 
     engine = set(inspect.signature(BatchEnv).parameters) - {"world", "num_envs", "identity"}
     config = {name: value for name, value in options.items() if name not in engine}
     settings = {name: value for name, value in options.items() if name in engine}
-    world = build(world_id, config)
-    return BatchEnv(world, num_envs, identity=describe(world_id, config), **settings)
+    return BatchEnv(build(world_id, config), num_envs, identity=identify(world_id, config), **settings)
 
 
-def describe(world_id: str, config: Mapping[str, Any]) -> str:
-    """Return a world's identity for snapshots: its id and its configuration (levels have a checksum of their own)."""
+def identify(world_id: str, config: Mapping[str, Any]) -> "Identity":
+    """Return what a world is known by in snapshots and pickles: its id and its configuration."""
+    from llm_envs.engine.batch import Identity
+
     plain = {name: value for name, value in config.items() if isinstance(value, (int, float, str, bool, type(None)))}
-    return f"{world_id} {json.dumps(plain, sort_keys=True)}"
+    return Identity(world_id, json.dumps(plain, sort_keys=True), partial(build, world_id, dict(config)))

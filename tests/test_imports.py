@@ -151,7 +151,7 @@ ALLOWED |= {
 DOORS = {"llm_envs.batch", "agents.train", "agents.sweep", "agents.evaluate", "agents.kl", "agents.generation"}
 DOORS |= {"agents.preferences", "agents.reward_model", "llm_envs", "agents"}
 DOORS |= {f"llm_envs.text.{name}" for name in ("solve", "export", "textworld", "family", "cooking", "story")}
-LATE = {("llm_envs.registration", "llm_envs.engine")}  # only inside functions: `import llm_envs` is light
+LATE = {("llm_envs.registration", "llm_envs.engine")}  # only inside functions or for types: `import llm_envs` is light
 
 
 def module_of(path: Path) -> str:
@@ -166,7 +166,7 @@ def room_of(module: str) -> str:
 
 @cache
 def imports(path: Path) -> tuple[tuple[str, bool], ...]:
-    """Return (what is imported of the project, whether inside a function) for each import of a file."""
+    """Return (what is imported of the project, whether in a function or for types alone) for each import of a file."""
     found = []
 
     def visit(node: ast.AST, late: bool) -> None:
@@ -177,7 +177,8 @@ def imports(path: Path) -> tuple[tuple[str, bool], ...]:
             assert node.level == 0, f"{path} has a relative import"
             names = [f"{node.module}.{alias.name}" for alias in node.names]
         found.extend((name, late) for name in names if name.partition(".")[0] in ("llm_envs", "agents"))
-        late = late or isinstance(node, (ast.FunctionDef, ast.Lambda))
+        types_only = isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+        late = late or types_only or isinstance(node, (ast.FunctionDef, ast.Lambda))
         for child in ast.iter_child_nodes(node):
             visit(child, late)
 

@@ -66,7 +66,7 @@ class OnDeviceRollouts(Regularized):
     def _check_words(self) -> None:
         if isinstance(self.env, TensorVecEnv):
             batch = self.env.batch
-            self.vocabulary = check_words(self.vocabulary, batch.world, batch.identity.partition(" ")[0])
+            self.vocabulary = check_words(self.vocabulary, batch.world, batch.identity.world_id)
         self.policy.vocabulary = self.vocabulary  # type: ignore[attr-defined]
 
     def _choose_buffer(self) -> None:

@@ -79,7 +79,7 @@ class GymEnv(gym.Env):
         super().reset(seed=seed)
         if seed is None and not self.batch.started:
             seed = int(self.np_random.integers(2**31))  # Gymnasium: an unseeded environment is not reproducible
-        self.batch.restart(seed)
+        self.batch.reset_rows(seed)
         self._over = False
         if self.render_mode == "human":
             self.render()
@@ -99,9 +99,9 @@ class GymEnv(gym.Env):
             if isinstance(action, (bool, float)) or not self.action_space_holds(action):
                 raise ValueError(f"the action is {action!r}; it must be an integer from 0 to {len(self._legal) - 1}")
             self._action[0] = action
-            self.batch.apply()
+            self.batch.step_rows()
         else:
-            self.batch.advance(np.asarray(action)[None])
+            self.batch.step_rows(np.asarray(action)[None])
         terminated, truncated = self._terminated.item(), self._truncated.item()
         self._over = terminated or truncated
         info = self._describe()
@@ -165,14 +165,14 @@ class GymVectorEnv(gym.vector.VectorEnv):
         super().reset(seed=seed)
         if seed is None and not self.batch.started:
             seed = int(self.np_random.integers(2**31))
-        self.batch.restart(seed)
+        self.batch.reset_rows(seed)
         return self._observations(), {}
 
     def step(self, actions: Any) -> tuple[dict, np.ndarray, np.ndarray, np.ndarray, dict]:
         """Step every row; ValueError for illegal actions, and then no row has moved."""
         same_step = self.batch.autoreset == "same_step"
         begun = None if same_step else self.batch.over
-        self.batch.advance(actions)
+        self.batch.step_rows(actions)
         now = self.batch.arrays
         done = now.terminated | now.truncated
         # Rows whose info is this step's: not those that begin an episode, whose last step is told in final_info.

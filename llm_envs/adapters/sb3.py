@@ -65,7 +65,7 @@ class TensorVecEnv(VecEnv):
 
     def reset(self) -> VecEnvObs:
         """Begin a new episode in every row, seeded if `seed()` was called since the last time."""
-        self.batch.restart(self._seeds[0])
+        self.batch.reset_rows(self._seeds[0])
         self._reset_seeds()
         self._reset_options()
         self.reset_infos = [{} for _ in range(self.num_envs)]
@@ -78,7 +78,7 @@ class TensorVecEnv(VecEnv):
     def step_wait(self) -> VecEnvStepReturn:
         """Step, and return copies."""
         actions, self._pending = self._pending, None
-        self.batch.advance(actions if self.batch.device == "cpu" else torch.as_tensor(actions, device=self.device))
+        self.batch.step_rows(actions if self.batch.device == "cpu" else torch.as_tensor(actions, device=self.device))
         now = self.batch.to_host()
         done = now.terminated | now.truncated
         infos: list[dict[str, Any]] = [{"TimeLimit.truncated": False} for _ in range(self.num_envs)]

@@ -165,9 +165,9 @@ def bench(world_id: Id, settings: Settings = (), num_envs: int = 4096, seconds: 
     table = Table("rows", "threads", "million steps/s")
     table.add_row("1 (gym.Env)", "1", f"{rate(step_one, seconds) / 1e6:.3f}")
     for n, batch in batches.items():
-        batch.restart(seed=0)
+        batch.reset_rows(seed=0)
         drawn = [random_actions(batch, np.random.default_rng(k)) for k in range(64)]
-        steps = rate(lambda k, batch=batch, drawn=drawn: batch.advance(drawn[k]), seconds) * num_envs  # type: ignore[misc]
+        steps = rate(lambda k, batch=batch, drawn=drawn: batch.step_rows(drawn[k]), seconds) * num_envs  # type: ignore[misc]
         table.add_row(f"{num_envs:,}", str(n), f"{steps / 1e6:.2f}")
     console().print(table)
 

@@ -127,7 +127,7 @@ class Terminal:
         before = self.info()["score"]
         parse = self.batch.world.parse
         assert parse is not None
-        self.batch.advance([parse(command, self.batch, 0)])
+        self.batch.step_rows([parse(command, self.batch, 0)])
         self.past.append(self.now)
         gain = self.info()["score"] - before
         self.now = self._moment((*self.now.commands, command), (*self.now.gains, gain), self.now.rooms)
@@ -195,7 +195,7 @@ class Terminal:
     # ------------------------------------------------------------------ what is known
 
     def _first(self) -> Moment:
-        self.batch.restart(self.seed)
+        self.batch.reset_rows(self.seed)
         return self._moment()
 
     def _moment(self, commands: tuple = (), gains: tuple = (), rooms: tuple = ()) -> Moment:

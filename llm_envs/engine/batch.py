@@ -1,7 +1,7 @@
 """BatchEnv: N rows of one world on one device. Nothing else in the package keeps state.
 
 One step, for every row:
-    1. the clock advances and the world's `step` runs (an illegal action passes the turn);
+    1. the clock advances and the world's `step` runs (an illegal action is a no-op);
     2. signals are weighted into the reward; `truncated` is decided by the time limit;
     3. where the episode is over, the true final observation goes to `final_obs` and the next episode begins (with
        autoreset="same_step", the default);
@@ -11,41 +11,53 @@ One step, for every row:
 Everything returned is a view of live buffers: copy what must outlast the next step.
 """
 
+import copy
 import zlib
-from collections.abc import Iterable, Mapping
-from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numba import config
 
-from llm_envs.engine import jit, kernels, levels, snapshot
+from llm_envs.engine import drivers, kernels
 from llm_envs.engine.actions import check_actions, is_text, merge_weights
-from llm_envs.engine.host_view import Showing, Step
-from llm_envs.engine.records import Records
-from llm_envs.validation import check_choice, check_range, check_seed
-from llm_envs.world import Vector, World, values
+from llm_envs.engine.host_view import HostView, Step
+from llm_envs.engine.levels import LEAVE, ORDERS, level_requests, row_seeds, seeded_states, select
+from llm_envs.engine.snapshot import Saved
+from llm_envs.validation import check_choice, check_range
+from llm_envs.world import World
 
 if TYPE_CHECKING:
     import torch
 
 
-class BatchEnv(Showing):
+class Identity(NamedTuple):
+    """What a world was made from: its id and configuration, for snapshots, and what builds it, for pickles."""
+
+    world_id: str = "world"
+    configuration: str = "{}"  # JSON of the plain options; levels have a checksum of their own
+    build: Callable[[], World] | None = None
+
+
+class BatchEnv(HostView, Saved):
     """See the module. `world` is a built World; users make one by `llm_envs.make_batch(id, num_envs, ...)`.
 
     Args:
-        num_envs: rows, N.
+        num_envs: number of rows, N.
         device: "cpu", "cuda" or "cuda:0", ...
         seed: row i draws what a single environment seeded `seed + i` draws (with order="random", group_size=1).
         split: "train", "validation", "test" or "all"; None for "train", or "all" with levels of your own.
         order: "random", or "sweep" to visit each level once: episode k of row i has level i + k * N.
-        group_size: so many consecutive rows have the same level in their k-th episodes; it must divide num_envs.
+        group_size: this many consecutive rows have the same level in their k-th episodes; it must divide num_envs.
         weights: reward weights by signal name, over the world's defaults.
         rewards: further terms, see `llm_envs.rewards`.
         threads: CPU threads; None for one below 1,024 rows and all above.
-        check_actions: refuse illegal actions; None for True on the CPU. Without it they pass the turn.
+        check_actions: refuse illegal actions; None for True on the CPU. Without it they are no-ops.
         autoreset: "same_step" begins the next episode in the step that ended one, "next_step" in the step after it
             (whose action is ignored and whose reward is 0), "never" leaves that to `reset`.
+
+    Raises:
+        ValueError, TypeError: an argument out of range or of the wrong kind.
     """
 
     def __init__(
@@ -63,39 +75,34 @@ class BatchEnv(Showing):
         threads: int | None = None,
         check_actions: bool | None = None,
         autoreset: str = "same_step",
-        identity: str = "world",
+        identity: Identity = Identity(),  # noqa: B008 (immutable)
     ) -> None:
         check_range("num_envs", num_envs, 1, 2**31 - 1)
         check_range("group_size", group_size, 1, num_envs)
-        check_choice("order", order, levels.ORDERS)
+        check_choice("order", order, ORDERS)
         check_choice("autoreset", autoreset, kernels.AUTORESETS)
-        check_seed(seed)
         if num_envs % group_size:
             raise ValueError(f"group_size is {group_size}; it must divide num_envs, {num_envs}")
         if threads is not None:
             check_range("threads", threads, 1, config.NUMBA_NUM_THREADS)
+        rewards = tuple(rewards)
+        self._settings = {  # what a copy of this batch is made with
+            "device": device, "split": split, "order": order, "group_size": group_size, "weights": weights,
+            "rewards": rewards, "threads": threads, "check_actions": check_actions, "autoreset": autoreset,
+            "identity": identity,
+        }  # fmt: skip
         self.world, self.num_envs, self.identity = world, num_envs, identity
-        self.device, self.seed, self.order, self.group_size = str(device), int(seed), order, group_size
+        self.order, self.group_size = order, group_size
         self.autoreset = autoreset
+        self._seeds = row_seeds(seed, num_envs)
         self.weights = merge_weights(world, weights)
-        pool = levels.select(world, split)
+        pool = select(world, split)
         self.num_levels, self.pool_checksum = len(pool), zlib.crc32(pool.tobytes())
-        setup = values(
-            kernels.setup_record(world),
-            params=world.params[0],
-            weights=list(self.weights.values()),
-            num_actions=0 if isinstance(world.actions, Vector) else world.actions,
-            num_levels=len(pool),
-            stride=num_envs // group_size if order == "sweep" else 0,
-            max_steps=world.max_steps,
-            autoreset=kernels.AUTORESETS.index(autoreset),
-            low=world.actions.low if isinstance(world.actions, Vector) else 0.0,
-            high=world.actions.high if isinstance(world.actions, Vector) else 0.0,
-        )
-        self._make_records: Any
-        self._region: Any
-        self._use_device(threads)
-        make = self._make_records
+        stride = num_envs // group_size if order == "sweep" else 0
+        setup = kernels.setup_values(world, list(self.weights.values()), len(pool), stride, autoreset)
+        self._on_host = device == "cpu"
+        self._drivers = drivers.cpu_drivers(world, num_envs, threads) if self._on_host else _gpu_drivers(world, device)
+        self.device, make = self._drivers.device, self._drivers.make_records
         self._setup, self._levels = make(1, setup.dtype), make(len(pool), pool.dtype)
         self._setup.write(setup)
         self._levels.write(pool)
@@ -103,70 +110,28 @@ class BatchEnv(Showing):
         self._observations = make(num_envs, world.observation, columns=True)
         self._finals = make(num_envs, world.observation, columns=True)
         self._actions = make(num_envs, kernels.action_record(world))
+        self._requests = make(num_envs, kernels.REQUEST)
         self._action_field = "index" if isinstance(world.actions, int) else "vector"
         self._check_actions = self._on_host if check_actions is None else check_actions
         self._bind()
         self._started = False
         self._views: dict[str, Step] = {}
-        self._terms, rewards = None, tuple(rewards)
+        self._terms = None
         if rewards:  # only now is torch needed
             from llm_envs.engine.reward_terms import RewardTerms
 
-            self._terms = RewardTerms(rewards, self)
-
-    def _use_device(self, threads: int | None) -> None:
-        """Choose where records live and what drives them."""
-        self._threads, self._on_host = 1, self.device == "cpu"
-        if not self._on_host:
-            from llm_envs.engine import cuda
-
-            cuda.require(self.device)
-            self._make_records = cuda.records_on(self.device)
-            self._start_rows, self._step_rows = cuda.drivers(self.world, self.device)
-            self.device = cuda.torch_device(self.device)  # with its number; "cpu" in Numba's simulator
-            self._region = nullcontext
-            return
-        self._make_records = Records
-        if threads is None:
-            threads = config.NUMBA_NUM_THREADS if self.num_envs >= kernels.PARALLEL_FROM else 1
-        self._threads = threads
-        self._start_rows, self._step_rows = kernels.cpu_drivers(self.world, parallel=threads > 1)
-        self._region = (lambda: kernels.parallel_region(threads)) if threads > 1 else nullcontext
-        if jit.plain_python():
-            self._region = lambda: np.errstate(over="ignore")  # the generator's products overflow by design
+            self._terms = RewardTerms(rewards, world.signals, num_envs, self.device)
 
     def _bind(self) -> None:
         """Bind the drivers' arguments once: looking them up costs more than a step of one row."""
         actions = self._actions.records
         if isinstance(self.world.actions, int):
             actions = actions.view(np.int64)
-        self._start_arguments = tuple(b.records for b in (self._setup, self._levels, self._states, self._observations))
-        shown, finals = self._observations.words, self._finals.words
-        self._step_arguments = (*self._start_arguments, shown, finals, actions, self._outcomes.records)
-        self._serial = self._region is nullcontext
-
-    # ------------------------------------------------------------------ what is seen
-
-    def _step_view(self, kind: str) -> Step:
-        """Return (and keep) the Step whose entries are views of kind "arrays" or "tensors"."""
-        if kind not in self._views:
-            outcome = getattr(self._outcomes, kind)
-            signals = {name: outcome["values"][:, k] for k, name in enumerate(self.world.signals)}
-            terms = self._terms.values if self._terms else {}
-            signals |= terms if kind == "tensors" else {name: value.numpy() for name, value in terms.items()}
-            flags = (outcome["reward"], outcome["terminated"], outcome["truncated"])
-            self._views[kind] = Step(getattr(self._observations, kind), *flags, getattr(self._finals, kind), signals)
-        return self._views[kind]
-
-    @property
-    def arrays(self) -> Step:  # type: ignore[override]
-        """The last step as NumPy views (CPU only; imports no torch)."""
-        return self._step_view("arrays")
-
-    @property
-    def tensors(self) -> Step:  # type: ignore[override]
-        """The last step as torch views."""
-        return self._step_view("tensors")
+        shared = tuple(b.records for b in (self._setup, self._levels, self._states, self._observations))
+        self._reset_arguments = (*shared, self._requests.records)
+        observed, finals = self._observations.words, self._finals.words
+        self._step_arguments = (*shared, observed, finals, actions, self._outcomes.records)
+        self._step_driver = self._drivers.step
 
     @property
     def started(self) -> bool:
@@ -174,15 +139,42 @@ class BatchEnv(Showing):
         return self._started
 
     @property
+    def seed(self) -> int:
+        """The seed of row 0, of the last seeded reset or of the constructor."""
+        return int(self._seeds[0])
+
+    @property
     def action_buffer(self) -> np.ndarray:
-        """Where `apply` reads the actions, (N,) int64 or (N, *shape) float32 (CPU only)."""
+        """Where `step_rows()` reads the actions, (N,) int64 or (N, *shape) float32 (CPU only)."""
         return self._actions.arrays[self._action_field]
+
+    @property
+    def last_action(self) -> "torch.Tensor":
+        """The actions of the last step, (N,) int64 or (N, *shape) float32, a live view."""
+        return self._actions.tensors[self._action_field]
 
     # ------------------------------------------------------------------ what is done
 
-    def reset(self, seed: int | None = None) -> dict[str, "torch.Tensor"]:
-        """Begin a new episode in every row and return the observations; `seed` None goes on with the generators."""
-        self.restart(seed)
+    def reset(
+        self,
+        seed: int | Sequence[int] | None = None,
+        *,
+        rows: Any = None,
+        levels: Sequence[int | None] | None = None,
+    ) -> dict[str, "torch.Tensor"]:
+        """Begin a new episode in every row, or in some, and return the observations, (N, ...) tensors.
+
+        Args:
+            seed: row i then draws what a single environment seeded `seed + i` draws, or with N seeds `seed[i]`; None
+                continues each row's own stream of random numbers and levels.
+            rows: (N,) bool, the rows that begin anew; the others stay as they are. None for all of them.
+            levels: (N,) indices into the split's `num_levels` levels; None (of a row: None or -1) draws them.
+
+        Raises:
+            ValueError: a seed, mask or level of the wrong shape or out of range; no row has changed.
+            RuntimeError: only some rows are to begin, but the others have no state yet.
+        """
+        self.reset_rows(seed, rows=rows, levels=levels)
         return self.tensors.obs
 
     def step(self, actions: Any) -> Step:
@@ -192,29 +184,52 @@ class BatchEnv(Showing):
             RuntimeError: before the first reset.
             ValueError: actions of the wrong dtype, shape or range; no row has moved.
         """
-        self.advance(actions)
+        self.step_rows(actions)
         return self.tensors
 
-    def restart(self, seed: int | None = None) -> None:
-        """`reset` without its views."""
-        if seed is not None:
-            check_seed(seed)
-            self.seed = int(seed)
+    def reset_rows(
+        self, seed: int | Sequence[int] | None = None, *, rows: Any = None, levels: Sequence[int | None] | None = None
+    ) -> None:
+        """`reset` without its views; `arrays` and `tensors` have them."""
+        requests = level_requests(rows, levels, self.num_envs, self.num_levels)
+        seeds = self._seeds if seed is None else row_seeds(seed, self.num_envs)
+        chosen = requests != LEAVE
+        if not self._started and not chosen.all():
+            raise RuntimeError("the first reset must begin every row; rows is for later ones")
         if seed is not None or not self._started:
-            rows = (self.num_envs, self.group_size, self.order, self.num_levels)
-            self._states.write(levels.seeded_states(self.world.state, self.seed, *rows))
-        self._run(self._start_rows, self._start_arguments)
+            self._seeds = seeds
+            self._seed_states(chosen)
+        self._requests.write(requests.view(kernels.REQUEST))
+        self._drivers.reset(*self._reset_arguments)
         self._started = True
 
+    def step_rows(self, actions: Any = None) -> None:
+        """`step` without its views; without `actions`, by those that stand in `action_buffer` (or `last_action`)."""
+        if not self._started:
+            raise RuntimeError("reset() must be called before the first step")
+        if actions is not None:
+            self._take(actions)
+        if self._terms is not None:
+            self._step_with_terms()
+        else:
+            self._step_driver(*self._step_arguments)
+
     def align_groups(self) -> None:
-        """Let the next `restart` give the rows of a group the same level, though some have played more episodes."""
+        """Let the next `reset` give the rows of a group the same level, though some have played more episodes."""
         episode = self._states.tensors["episode"].view(-1, self.group_size)
         episode.copy_(episode.amax(dim=1, keepdim=True).expand_as(episode))
 
-    def advance(self, actions: Any) -> None:
-        """`step` without its views: read `arrays` or `tensors` after it."""
-        if not self._started:
-            raise RuntimeError("reset() must be called before the first step")
+    def _seed_states(self, chosen: np.ndarray) -> None:
+        """Seed the generators of the rows where `chosen` (N,) holds."""
+        rows = (self.group_size, self.order, self.num_levels)
+        states = seeded_states(self.world.state, self._seeds, *rows)
+        if not chosen.all():
+            kept = np.frombuffer(self._states.read(), self.world.state)
+            states[~chosen] = kept[~chosen]
+        self._states.write(states)
+
+    def _take(self, actions: Any) -> None:
+        """Check actions and write them where the kernel reads them."""
         if is_text(actions):
             actions = self.parse(actions)
         if self._on_host:
@@ -222,79 +237,54 @@ class BatchEnv(Showing):
             if self._check_actions:
                 check_actions(self.world, given, target.shape)
             target[...] = given
-        else:
-            import torch
+            return
+        import torch
 
-            goal, sent = self.last_action, torch.as_tensor(actions, device=self.device)
-            if self._check_actions:
-                check_actions(self.world, sent.cpu().numpy(), goal.shape)
-            goal.copy_(sent.view(goal.shape))
-        self.apply()
+        buffer, sent = self.last_action, torch.as_tensor(actions, device=self.device)
+        if self._check_actions:
+            check_actions(self.world, sent.cpu().numpy(), buffer.shape)
+        buffer.copy_(sent.view(buffer.shape))
 
-    def apply(self) -> None:
-        """Step every row by the actions that stand in the action buffer."""
-        if self._terms is not None:
-            self._terms.step(self)
-        elif self._serial:
-            self._step_rows(*self._step_arguments)
-        else:
-            self.run_rules()
+    def _step_with_terms(self) -> None:
+        """Step, and add the reward terms; if one of them raises, undo the step and let the exception through."""
+        saved, values = self.save_buffers(), self._terms.save()
+        before = {name: value.clone() for name, value in self.tensors.obs.items()}
+        try:
+            self._step_driver(*self._step_arguments)
+            self._terms.add(before, self.last_action, self.tensors, self.decode)
+        except BaseException:
+            self.load_buffers(saved)
+            self._terms.load(values)
+            raise
 
-    def run_rules(self) -> None:
-        """Run the kernel alone: a step without the reward callables."""
-        self._run(self._step_rows, self._step_arguments)
+    # ------------------------------------------------------------------ copying
 
-    def _run(self, driver: Any, arguments: tuple) -> None:
-        """Call a driver in its region; in the child of a fork, where threads are lost, change to one thread."""
-        if not kernels.parallel_allowed() and self._threads > 1:
-            self._use_device(threads=1)
-            driver = self._start_rows if arguments is self._start_arguments else self._step_rows
-        with self._region():
-            driver(*arguments)
+    def __deepcopy__(self, memo: dict) -> "BatchEnv":
+        """Return a batch with its own buffers that continues bit for bit; it shares the world, which never changes."""
+        twin = BatchEnv.__new__(BatchEnv)
+        memo[id(self)] = twin
+        memo[id(self.identity)] = self.identity  # immutable, and its configuration may hold a whole pool
+        twin.__init__(self.world, self.num_envs, **copy.deepcopy(self._settings, memo))  # type: ignore[misc]
+        twin.__setstate__(self.__getstate__())
+        return twin
 
-    @property
-    def last_action(self) -> "torch.Tensor":
-        """The actions of the last step, (N,) int64 or (N, *shape) float32, a live view."""
-        return self._actions.tensors[self._action_field]
-
-    # ------------------------------------------------------------------ saving, showing
-
-    @property
-    def _written(self) -> tuple:
-        """The buffers that a step writes."""
-        return self._states, self._observations, self._finals, self._outcomes
-
-    def read_buffers(self) -> list[bytes]:
-        """Return all that a step writes, as bytes on the host: states, observations, finals, outcomes."""
-        return [buffer.read() for buffer in self._written]
-
-    def save_buffers(self) -> list:
-        """Return copies of all that a step writes, on the batch's device."""
-        return [buffer.copy() for buffer in self._written]
-
-    def load_buffers(self, saved: list) -> None:
-        """Undo steps: take back what `save_buffers` returned."""
-        for buffer, held in zip(self._written, saved, strict=True):
-            buffer.write(held)
-
-    def snapshot(self) -> bytes:
-        """Return the whole batch as bytes; a batch restored from them goes on bit by bit as this one would."""
-        if not self._started:
-            raise RuntimeError("reset() must be called before snapshot()")
-        parts = (self._states, self._observations)
-        return snapshot.pack(snapshot.header(self), [part.read() for part in parts])
-
-    def restore(self, saved: bytes) -> None:
-        """Take up a snapshot of the same world, configuration, pool and number of rows.
+    def __reduce__(self) -> tuple:
+        """Pickle by id and configuration, with the buffers' bytes.
 
         Raises:
-            ValueError: it is damaged or of another batch, and says in what; nothing has changed.
+            TypeError: the batch was made from a `World` object, which has no id to be found by.
         """
-        parts = (self._states, self._observations)
-        found = snapshot.unpack(saved, snapshot.header(self), [self.num_envs * part.kind.itemsize for part in parts])
-        level = np.frombuffer(found[0], self.world.state)["level"]
-        if level.min() < 0 or level.max() >= self.num_levels:
-            raise ValueError(f"the snapshot plays levels {level.min()} to {level.max()} of {self.num_levels}")
-        for part, raw in zip(parts, found, strict=True):
-            part.write(raw)
-        self._started = True
+        if self.identity.build is None:
+            raise TypeError("a batch made from a World object cannot be pickled; make it by llm_envs.make_batch(id)")
+        return _rebuild, (self.num_envs, self._settings), self.__getstate__()
+
+
+def _rebuild(num_envs: int, settings: dict[str, Any]) -> BatchEnv:
+    """Make the batch that a pickle describes."""
+    return BatchEnv(settings["identity"].build(), num_envs, **settings)
+
+
+def _gpu_drivers(world: World, device: str) -> drivers.Drivers:
+    from llm_envs.engine import cuda  # needs torch
+
+    return cuda.drivers(world, str(device))

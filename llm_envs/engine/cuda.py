@@ -19,6 +19,7 @@ import numba
 import numpy as np
 
 from llm_envs.engine import kernels
+from llm_envs.engine.drivers import Drivers
 from llm_envs.engine.jit import plain_python, specialise
 
 if importlib.util.find_spec("numba_cuda") is not None:
@@ -43,7 +44,7 @@ def require(device: str) -> None:
 
 
 def _missing(index: int) -> str:
-    """Say what keeps GPU number `index` from use, or nothing."""
+    """Return what keeps GPU number `index` from use, or nothing."""
     if importlib.util.find_spec("numba_cuda") is None:
         return "numba-cuda[cu13] is not installed"
     if SIMULATED:
@@ -67,7 +68,7 @@ def torch_device(device: str) -> str:
 
 
 class DeviceRecords:
-    """`memory.Records` in a GPU's memory: `records` for the kernels and `tensors` for torch, over the same bytes."""
+    """`records.Records` in a GPU's memory: `records` for the kernels and `tensors` for torch, over the same bytes."""
 
     def __init__(self, count: int, kind: np.dtype, columns: bool = False, *, device: str) -> None:
         import torch
@@ -132,7 +133,7 @@ class DeviceRecords:
 
 
 def records_on(device: str) -> Callable[..., DeviceRecords]:
-    """Return what makes buffers on `device`, called as `memory.Records` is."""
+    """Return what makes buffers on `device`, called as `records.Records` is."""
     return partial(DeviceRecords, device=torch_device(device))
 
 
@@ -142,10 +143,10 @@ def grid(n):
 
 
 def sources(world: "World", jit: Callable) -> tuple[Callable, Callable]:
-    """Return `jit` of (start_rows, step_rows) with the world's rules and a loop over the grid."""
+    """Return `jit` of (reset_rows, step_rows) with the world's rules and a loop over the grid."""
     rows = cuda.jit(grid, device=True)
     names = kernels.rule_names(world, numba.njit)
-    return tuple(specialise(t, jit, rows=rows, **names) for t in (kernels.start_rows, kernels.step_rows))  # type: ignore[return-value]
+    return tuple(specialise(t, jit, rows=rows, **names) for t in (kernels.reset_rows, kernels.step_rows))  # type: ignore[return-value]
 
 
 @cache
@@ -155,12 +156,13 @@ def _kernels(reset: Any, step: Any, observe: Any, discrete: bool, device: str) -
     return sources(view, cuda.jit)  # type: ignore[arg-type]
 
 
-def drivers(world: "World", device: str) -> tuple[Callable, Callable]:
-    """Return (start_rows, step_rows) of a world on `device`, called as the CPU's."""
-    device = torch_device(device)
-    made = _kernels(world.reset, world.step, world.observe, isinstance(world.actions, int), device)
+def drivers(world: "World", device: str) -> Drivers:
+    """Return what runs a batch on `device`."""
+    require(device)
+    place = torch_device(device)
+    made = _kernels(world.reset, world.step, world.observe, isinstance(world.actions, int), place)
     launcher = _simulation if SIMULATED else _launcher
-    return launcher(made[0], device), launcher(made[1], device)
+    return Drivers(records_on(device), launcher(made[0], place), launcher(made[1], place), place)
 
 
 def _simulation(kernel: Any, _: str) -> Callable:

@@ -22,20 +22,54 @@ class Step(NamedTuple):
     truncated: Any  # (N,) bool: the time limit was reached; both may hold
     final_obs: dict  # (N, ...) each; meant only where an episode ended in this step
     signals: dict  # (N,) float32 each: the unweighted terms by name
+    level: Any  # (N,) int32: which of the split's levels the episode in `obs` plays
+    final_level: Any  # (N,) int32: which one the step was taken in, and the episode in `final_obs` played
 
 
-class Showing:
+class HostView:
     """The part of `BatchEnv` that reads and never writes; nothing here belongs into a training loop on a GPU."""
 
     world: World
     num_envs: int
-    identity: str
+    identity: Any  # an engine.batch.Identity
     _on_host: bool
-    arrays: Any  # Step, of NumPy views
-    tensors: Any  # Step, of torch views
     _states: "Records"
     _levels: "Records"
     _setup: "Records"
+    _observations: "Records"
+    _finals: "Records"
+    _outcomes: "Records"
+    _terms: Any  # RewardTerms or None
+    _views: dict[str, Step]  # the kept results of _step_view
+
+    def _step_view(self, kind: str) -> Step:
+        """Return (and keep) the Step whose entries are views of kind "arrays" or "tensors"."""
+        if kind not in self._views:
+            outcome = getattr(self._outcomes, kind)
+            signals = {name: outcome["values"][:, k] for k, name in enumerate(self.world.signals)}
+            terms = self._terms.values if self._terms else {}
+            signals |= terms if kind == "tensors" else {name: value.numpy() for name, value in terms.items()}
+            self._views[kind] = Step(
+                obs=getattr(self._observations, kind),
+                reward=outcome["reward"],
+                terminated=outcome["terminated"],
+                truncated=outcome["truncated"],
+                final_obs=getattr(self._finals, kind),
+                signals=signals,
+                level=getattr(self._states, kind)["level"],
+                final_level=outcome["level"],
+            )
+        return self._views[kind]
+
+    @property
+    def arrays(self) -> Step:
+        """The last step as NumPy views (CPU only; imports no torch)."""
+        return self._step_view("arrays")
+
+    @property
+    def tensors(self) -> Step:
+        """The last step as torch views."""
+        return self._step_view("tensors")
 
     @property
     def records(self) -> tuple[np.ndarray, np.ndarray]:
@@ -85,7 +119,7 @@ class Showing:
         """
         if self.world.parse is None or not self._on_host:
             where = "in this configuration" if self._on_host else "on a GPU"
-            raise ValueError(f"{self.identity.partition(' ')[0]} reads no text {where}; actions must be numbers")
+            raise ValueError(f"{self.identity.world_id} reads no text {where}; actions must be numbers")
         if isinstance(texts, str) or len(texts) != self.num_envs:
             raise ValueError(f"actions are {texts!r}; they must be a list of {self.num_envs} strings, one a row")
         return np.array([self.parse_row(text, i) for i, text in enumerate(texts)], np.int64)
@@ -117,13 +151,14 @@ class Showing:
         def copied(group: dict) -> dict:
             return {name: value.cpu().numpy() for name, value in group.items()}
 
-        reward, terminated, truncated = (value.cpu().numpy() for value in step[1:4])
-        return Step(copied(step.obs), reward, terminated, truncated, copied(step.final_obs), copied(step.signals))
+        groups = {name: copied(getattr(step, name)) for name in ("obs", "final_obs", "signals")}
+        plain = ("reward", "terminated", "truncated", "level", "final_level")
+        return Step(**groups, **{name: getattr(step, name).cpu().numpy() for name in plain})
 
     def frame(self, row: int = 0) -> np.ndarray:
         """Return row `row` as an image, (height, width, 3) uint8; ValueError where the world draws none."""
         if self.world.frame is None:
-            raise ValueError(f"{self.identity.partition(' ')[0]} has no image; render_mode 'ansi' shows it as text")
+            raise ValueError(f"{self.identity.world_id} has no image; render_mode 'ansi' shows it as text")
         return self.world.frame(*self.row(row))
 
     def action_masks(self) -> np.ndarray:

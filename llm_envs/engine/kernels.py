@@ -1,53 +1,27 @@
 """The loop around the rules, written once and specialised per world for serial CPU, CPU threads and CUDA.
 
-`begin`, `advance`, `start_rows` and `step_rows` are templates: `reset`, `step`, `observe`, `legal` and `rows` are names
-that `specialise` binds to one world's rules and to `range`, `numba.prange` or the CUDA grid. Only the two loops index
-arrays; everything below them takes records, which carry no reference counts (measured: a factor of 2 to 3).
+`reset_one`, `step_one`, `reset_rows` and `step_rows` are templates: `reset`, `step`, `observe`, `legal` and `rows` are
+names that `specialise` binds to one world's rules and to `range`, `numba.prange` or the CUDA grid. Only the two loops
+index arrays; everything below them takes records, which carry no reference counts (measured: a factor of 2 to 3).
 """
 
-import contextlib
-import os
-import threading
-import types
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import get_num_threads, njit, prange, set_num_threads
 
-from llm_envs.engine.jit import cached, specialise
+from llm_envs.engine.jit import specialise
+from llm_envs.engine.levels import DRAW, LEAVE
 from llm_envs.rng import EPISODES, below, mix
-from llm_envs.world import World, keep, record
+from llm_envs.world import Vector, World, keep, record, values
 
 # Names that specialise() binds; the templates below never run with these.
 reset = step = observe = legal = rows = None
-choose_row = begin_row = advance_row = clear_row = None
+choose_level = reset_row = step_row = clear_outcome = None
 
 AUTORESETS = ("never", "same_step", "next_step")
 NEVER, SAME_STEP, NEXT_STEP = range(3)
-PARALLEL_FROM = 1024  # rows from which a parallel region pays for its barrier, when `threads` is not given
-
-
-class _Regions:
-    """The process's parallel regions: one at a time, and none in the child of a fork.
-
-    Two Python threads in parallel regions at once end the process under numba's workqueue layer, and a region after a
-    fork ends it under GNU OpenMP. OpenMP is kept because it is 2.4 times as fast here (docs/design/architecture.md).
-    """
-
-    lock = threading.Lock()
-    entered = False  # whether this process, or the one it was forked from, has run a region
-    allowed = True
-
-    @classmethod
-    def after_fork(cls) -> None:
-        """In a child: take a lock that no lost thread holds, and run serially if OpenMP's threads are lost."""
-        cls.lock, cls.allowed = threading.Lock(), not cls.entered
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_Regions.after_fork)
+REQUEST = record(level=np.int64)  # what a reset asks of a row: the index of a level, DRAW or LEAVE
 
 
 def setup_record(world: World) -> np.dtype:
@@ -65,16 +39,33 @@ def setup_record(world: World) -> np.dtype:
     )
 
 
+def setup_values(world: World, weights: list[float], num_levels: int, stride: int, autoreset: str) -> np.ndarray:
+    """Return a batch's setup, (1,)."""
+    continuous = isinstance(world.actions, Vector)
+    return values(
+        setup_record(world),
+        params=world.params[0],
+        weights=weights,
+        num_actions=0 if continuous else world.actions,
+        num_levels=num_levels,
+        stride=stride,
+        max_steps=world.max_steps,
+        autoreset=AUTORESETS.index(autoreset),
+        low=world.actions.low if continuous else 0.0,  # type: ignore[union-attr]
+        high=world.actions.high if continuous else 0.0,  # type: ignore[union-attr]
+    )
+
+
 def outcome_record(world: World) -> np.dtype:
     """Return the record of one step's result; `values` are the signals' bytes seen as a float vector."""
     signals = record(**dict.fromkeys(world.signals, np.float32))
     count = len(world.signals)
     kind = np.dtype(
         {
-            "names": ["reward", "terminated", "truncated", "signals", "values"],
-            "formats": [np.float32, np.bool_, np.bool_, signals, (np.float32, (count,))],
-            "offsets": [0, 4, 5, 8, 8],
-            "itemsize": 8 + 4 * count,
+            "names": ["reward", "terminated", "truncated", "level", "signals", "values"],
+            "formats": [np.float32, np.bool_, np.bool_, np.int32, signals, (np.float32, (count,))],
+            "offsets": [0, 4, 5, 8, 12, 12],
+            "itemsize": 12 + 4 * count,
             "aligned": True,
         }
     )
@@ -89,22 +80,24 @@ def action_record(world: World) -> np.dtype:
 
 
 def legal_index(action, setup):
-    """Say whether a discrete action is in range; the engine lets any other pass the turn."""
+    """Return whether a discrete action is in range; for the engine any other is a no-op."""
     return 0 <= action < setup.num_actions
 
 
 def legal_vector(action, setup):
-    """Say whether a continuous action is finite and in range; the engine lets any other pass the turn."""
+    """Return whether a continuous action is finite and in range; for the engine any other is a no-op."""
     for k in range(action.vector.shape[0]):  # noqa: SIM110 (numba compiles no generators)
         if not setup.low <= action.vector[k] <= setup.high:
             return False
     return True
 
 
-def choose(state, setup):
-    """Choose the level of the row's next episode and set its clock to zero."""
+def choose(state, setup, request):
+    """Choose the level of the row's next episode, the requested one or the next of its stream, and reset its clock."""
     state.episode += 1
-    if setup.stride > 0:
+    if request >= 0:
+        state.level = request
+    elif setup.stride > 0:
         state.level = (np.int64(state.stream) + np.int64(state.episode) * setup.stride) % setup.num_levels
     else:
         state.level = below(mix(state.stream + np.uint64(state.episode) * EPISODES), setup.num_levels)
@@ -112,14 +105,14 @@ def choose(state, setup):
     state.over = 0
 
 
-def begin(state, level, setup, observation):
-    """Begin the chosen level and show it."""
+def reset_one(state, level, setup, observation):
+    """Begin the chosen level and observe it."""
     reset(state, level, setup.params)
     observe(state, level, setup.params, observation)
 
 
 def clear(outcome):
-    """Take back what the last step left in the outcome."""
+    """Zero the reward, the flags and the signals of the last step."""
     for k in range(outcome.values.shape[0]):
         outcome.values[k] = 0.0
     outcome.reward = 0.0
@@ -127,14 +120,15 @@ def clear(outcome):
     outcome.truncated = False
 
 
-def advance(state, level, setup, action, observation, outcome):
+def step_one(state, level, setup, action, observation, outcome):
     """Take one step of one row, observe, weight the signals, and return whether the episode is over."""
-    clear_row(outcome)
+    clear_outcome(outcome)
     state.t += 1
     terminated = False
     if legal(action, setup):
         terminated = step(state, level, setup.params, action, outcome.signals)
         observe(state, level, setup.params, observation)
+    outcome.level = state.level
     outcome.terminated = terminated
     outcome.truncated = 0 < setup.max_steps <= state.t  # both may hold on the last allowed step
     reward = np.float32(0.0)
@@ -145,11 +139,12 @@ def advance(state, level, setup, action, observation, outcome):
     return state.over
 
 
-def start_rows(setup, levels, states, observations):
-    """Begin the next episode in every row."""
+def reset_rows(setup, levels, states, observations, requests):
+    """Begin the next episode in every row that is not left as it is."""
     for i in rows(states.shape[0]):
-        choose_row(states[i], setup[0])
-        begin_row(states[i], levels[states[i].level], setup[0], observations[i])
+        if requests[i].level != LEAVE:
+            choose_level(states[i], setup[0], requests[i].level)
+            reset_row(states[i], levels[states[i].level], setup[0], observations[i])
 
 
 def step_rows(setup, levels, states, observations, words, finals, actions, outcomes):
@@ -160,54 +155,22 @@ def step_rows(setup, levels, states, observations, words, finals, actions, outco
     """
     for i in rows(states.shape[0]):
         if setup[0].autoreset == NEXT_STEP and states[i].over:
-            clear_row(outcomes[i])
-            choose_row(states[i], setup[0])
-            begin_row(states[i], levels[states[i].level], setup[0], observations[i])
-        elif advance_row(states[i], levels[states[i].level], setup[0], actions[i], observations[i], outcomes[i]):
+            clear_outcome(outcomes[i])
+            choose_level(states[i], setup[0], DRAW)
+            outcomes[i].level = states[i].level
+            reset_row(states[i], levels[states[i].level], setup[0], observations[i])
+        elif step_row(states[i], levels[states[i].level], setup[0], actions[i], observations[i], outcomes[i]):
             for k in range(words.shape[1]):
                 finals[i, k] = words[i, k]
             if setup[0].autoreset == SAME_STEP:
-                choose_row(states[i], setup[0])
-                begin_row(states[i], levels[states[i].level], setup[0], observations[i])
+                choose_level(states[i], setup[0], DRAW)
+                reset_row(states[i], levels[states[i].level], setup[0], observations[i])
 
 
 def rule_names(world: World, jit: Callable) -> dict[str, Any]:
     """Return what the templates' names mean in this world, with the per-row templates made by `jit`."""
     rules = {"reset": world.reset, "step": world.step, "observe": world.observe}
     rules["legal"] = jit(legal_index if isinstance(world.actions, int) else legal_vector)
-    rules["choose_row"], rules["clear_row"] = jit(choose), jit(clear)
-    rules["begin_row"], rules["advance_row"] = specialise(begin, jit, **rules), specialise(advance, jit, **rules)
+    rules["choose_level"], rules["clear_outcome"] = jit(choose), jit(clear)
+    rules["reset_row"], rules["step_row"] = specialise(reset_one, jit, **rules), specialise(step_one, jit, **rules)
     return rules
-
-
-@cache
-def _drivers(reset: Any, step: Any, observe: Any, discrete: bool, parallel: bool) -> tuple[Callable, Callable]:
-    """Compile-once table of the CPU drivers, by rules: every batch of a world, in any configuration, shares them."""
-    view = types.SimpleNamespace(reset=reset, step=step, observe=observe, actions=0 if discrete else None)
-    names = rule_names(view, njit)  # type: ignore[arg-type]
-    jit = cached(parallel=True) if parallel else cached()
-    loop = prange if parallel else range
-    return specialise(start_rows, jit, rows=loop, **names), specialise(step_rows, jit, rows=loop, **names)
-
-
-def cpu_drivers(world: World, parallel: bool) -> tuple[Callable, Callable]:
-    """Return (start_rows, step_rows) of a world for one thread or for numba's threads."""
-    return _drivers(world.reset, world.step, world.observe, isinstance(world.actions, int), parallel)
-
-
-@contextlib.contextmanager
-def parallel_region(threads: int) -> Iterator[None]:
-    """Hold the process's one parallel region, on `threads` threads."""
-    with _Regions.lock:
-        _Regions.entered = True
-        before = get_num_threads()
-        set_num_threads(threads)
-        try:
-            yield
-        finally:
-            set_num_threads(before)
-
-
-def parallel_allowed() -> bool:
-    """Say whether a parallel region may be entered: not in the child of a process that had entered one."""
-    return _Regions.allowed

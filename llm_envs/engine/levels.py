@@ -5,16 +5,19 @@ level from one split to another, and equal levels are always in the same split.
 """
 
 import zlib
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from llm_envs.engine.records import without_padding
 from llm_envs.rng import GOLDEN, mix
-from llm_envs.validation import check_choice
+from llm_envs.validation import check_choice, check_range, check_seed
 from llm_envs.world import World
 
 SPLITS = ("train", "validation", "test", "all")
 ORDERS = ("random", "sweep")
+DRAW, LEAVE = -1, -2  # what a reset asks of a row: its stream's next level, nothing; else the index of a level
 SHARES = {"train": range(0, 80), "validation": range(80, 90), "test": range(90, 100)}  # percent
 
 
@@ -50,21 +53,61 @@ def select(world: World, split: str | None) -> np.ndarray:
     return chosen
 
 
-def seeded_states(kind: np.dtype, seed: int, num_envs: int, group_size: int, order: str, num_levels: int) -> np.ndarray:
-    """Return states (N,) that hold nothing but their generators; row i has those of a single row seeded `seed + i`.
+def row_seeds(seed: int | Sequence[int], num_envs: int) -> np.ndarray:
+    """Return the seed of every row, (N,) uint64: `seed + i`, or the N seeds that are given.
 
-    `stream` decides the levels, see `kernels.begin`: a hash in random order, the first level in a sweep. The rows of a
+    Raises:
+        TypeError, ValueError: not an integer from 0 to 2^63 - 1, or not N of them.
+    """
+    if isinstance(seed, (list, tuple, np.ndarray)):
+        if len(seed) != num_envs:
+            raise ValueError(f"seed has {len(seed)} entries; it must be an integer or {num_envs} of them, one a row")
+        for one in seed:
+            check_seed(one)
+        return np.array(seed, np.uint64)
+    check_seed(seed)
+    return np.uint64(int(seed)) + np.arange(num_envs, dtype=np.uint64)
+
+
+def level_requests(rows: Any, levels: Sequence[int | None] | None, num_envs: int, num_levels: int) -> np.ndarray:
+    """Return what a reset asks of every row, (N,) int64: the index of a level, DRAW or LEAVE.
+
+    Raises:
+        ValueError: `rows` is no mask (N,) bool, or `levels` are not N indices of levels.
+    """
+    requests = np.full(num_envs, DRAW, np.int64)
+    if levels is not None:
+        if isinstance(levels, str) or not hasattr(levels, "__len__") or len(levels) != num_envs:
+            raise ValueError(f"levels is {levels!r}; it must be a list of {num_envs} levels, one a row")
+        for i, level in enumerate(levels):
+            if level is not None and level != DRAW:
+                check_range(f"levels[{i}]", level, 0, num_levels - 1)
+                requests[i] = level
+    if rows is not None:
+        mask = np.asarray(rows.cpu() if hasattr(rows, "cpu") else rows)
+        if mask.dtype != np.bool_ or mask.shape != (num_envs,):
+            raise ValueError(f"rows is {mask.dtype} of shape {mask.shape}; it must be bool of shape ({num_envs},)")
+        requests[~mask] = LEAVE
+    return requests
+
+
+def seeded_states(kind: np.dtype, seeds: np.ndarray, group_size: int, order: str, num_levels: int) -> np.ndarray:
+    """Return states (N,) that hold nothing but their generators; row i has those of a single row seeded `seeds[i]`.
+
+    `stream` decides the levels, see `kernels.choose`: a hash in random order, the first level in a sweep. The rows of a
     group share the stream of the group's first row.
     """
-    states = np.zeros(num_envs, kind)
-    rows = np.arange(num_envs, dtype=np.uint64)
-    groups = rows // np.uint64(group_size)
+    states = np.zeros(len(seeds), kind)
+    rows = np.arange(len(seeds))
+    group = rows // group_size
+    first = seeds[group * group_size]  # of the row's group
     mixer = getattr(mix, "py_func", mix)
     with np.errstate(over="ignore"):
-        states["rng"] = mixer(mixer(rows + np.uint64(seed)) ^ GOLDEN)
+        states["rng"] = mixer(mixer(seeds) ^ GOLDEN)
         if order == "sweep":
-            states["stream"] = (groups + np.uint64(seed)) % np.uint64(num_levels)
+            # Consecutive groups sweep from consecutive levels: seeds are `group_size` apart, levels 1.
+            states["stream"] = (first - (group * (group_size - 1)).astype(np.uint64)) % np.uint64(num_levels)
         else:
-            states["stream"] = mixer(groups * np.uint64(group_size) + np.uint64(seed) + GOLDEN)
+            states["stream"] = mixer(first + GOLDEN)
     states["episode"] = -1
     return states

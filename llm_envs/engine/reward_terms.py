@@ -1,14 +1,11 @@
-"""The reward callables of one batch: called after the rules, weighted and added; a step that raises is undone."""
+"""The reward callables of one batch: called after the rules on the step's transition, weighted and added."""
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
 
 import torch
 
+from llm_envs.engine.host_view import Step
 from llm_envs.rewards import Reward, Transition
-
-if TYPE_CHECKING:
-    from llm_envs.engine.batch import BatchEnv
 
 
 def as_terms(rewards: Iterable, signals: Iterable[str]) -> tuple[Reward, ...]:
@@ -32,33 +29,22 @@ def as_terms(rewards: Iterable, signals: Iterable[str]) -> tuple[Reward, ...]:
 class RewardTerms:
     """The reward callables of one batch and their last values by name, (N,) float32 each."""
 
-    def __init__(self, rewards: Iterable, batch: "BatchEnv") -> None:
-        self.terms = as_terms(rewards, batch.world.signals)
-        self.values = {term.name: torch.zeros(batch.num_envs, device=batch.device) for term in self.terms}
+    def __init__(self, rewards: Iterable, signals: Iterable[str], num_envs: int, device: str) -> None:
+        self.signals = tuple(signals)
+        self.terms = as_terms(rewards, self.signals)
+        self.values = {term.name: torch.zeros(num_envs, device=device) for term in self.terms}
 
-    def step(self, batch: "BatchEnv") -> None:
-        """Step the batch and add every term to its rewards; if one raises, put all back and let it through."""
-        saved = batch.save_buffers()
-        values = {name: value.clone() for name, value in self.values.items()}
-        before = {name: value.clone() for name, value in batch.tensors.obs.items()}
-        try:
-            batch.run_rules()
-            self._add(batch, before)
-        except BaseException:
-            batch.load_buffers(saved)
-            for name, value in values.items():
-                self.values[name].copy_(value)
-            raise
-
-    def _add(self, batch: "BatchEnv", before: dict[str, torch.Tensor]) -> None:
-        now = batch.tensors
+    def add(
+        self, before: dict[str, torch.Tensor], action: torch.Tensor, now: Step, decode: Callable[[dict], list[str]]
+    ) -> None:
+        """Call every term on the step that led from `before` to `now`, and add its values to `now.reward` in place."""
         done = now.terminated | now.truncated
         obs = {
             name: torch.where(done.view(-1, *[1] * (value.ndim - 1)), now.final_obs[name], value)
             for name, value in now.obs.items()
         }
-        signals = {name: now.signals[name] for name in batch.world.signals}
-        whole = Transition(before, batch.last_action, obs, now.terminated, now.truncated, signals, batch.decode)
+        signals = {name: now.signals[name] for name in self.signals}
+        whole = Transition(before, action, obs, now.terminated, now.truncated, signals, decode)
         for term in self.terms:
             target = self.values[term.name]
             target.zero_()
@@ -67,3 +53,12 @@ class RewardTerms:
             elif bool(done.any()):
                 target[done] = term(whole.rows(done))
             now.reward.add_(target.nan_to_num(0.0), alpha=term.weight)
+
+    def save(self) -> dict[str, torch.Tensor]:
+        """Return copies of the values, which `load` restores."""
+        return {name: value.clone() for name, value in self.values.items()}
+
+    def load(self, saved: dict[str, torch.Tensor]) -> None:
+        """Restore what `save` returned."""
+        for name, value in saved.items():
+            self.values[name].copy_(value)

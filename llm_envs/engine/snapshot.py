@@ -1,4 +1,4 @@
-"""The bytes of a saved batch: a magic word, a JSON header, the states, the observations, a checksum.
+"""Saved batches. A snapshot's bytes: a magic word, a JSON header, the states, the observations, a checksum.
 
 A snapshot may come from a stranger: nothing in it is executed, every length is checked before it is used, and levels
 outside the pool are refused.
@@ -8,33 +8,21 @@ import itertools
 import json
 import struct
 import zlib
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
 from llm_envs.engine.jit import fingerprint
-
-if TYPE_CHECKING:
-    from llm_envs.engine.batch import BatchEnv
+from llm_envs.engine.records import Records
+from llm_envs.world import World
 
 MAGIC = b"llm-envs snapshot 1\n"
 
 
-def header(batch: "BatchEnv") -> dict:
-    """Return what a snapshot and the batch that takes it up must agree in."""
-    world, (name, _, configuration) = batch.world, batch.identity.partition(" ")
+def layout(world: World) -> int:
+    """Return a checksum of a world's records and rules."""
     rules = "".join(fingerprint(rule) for rule in (world.reset, world.step, world.observe))
-    return {
-        "world": name,
-        "configuration": configuration,
-        "layout": zlib.crc32(repr((world.state, world.observation, rules)).encode()),
-        "levels": batch.pool_checksum,
-        "params": zlib.crc32(world.params.tobytes()),
-        "num_envs": batch.num_envs,
-        "order": batch.order,
-        "group_size": batch.group_size,
-        "max_steps": world.max_steps,
-    }
+    return zlib.crc32(repr((world.state, world.observation, rules)).encode())
 
 
 def pack(header: dict, parts: list[bytes]) -> bytes:
@@ -69,3 +57,105 @@ def unpack(raw: bytes, header: dict, sizes: list[int]) -> list[bytes]:
         raise ValueError(f"the snapshot has {len(raw)} bytes, not {start + length + sum(sizes) + 4}")
     ends = np.cumsum([start + length, *sizes])
     return [raw[a:b] for a, b in itertools.pairwise(ends)]
+
+
+def check_values(world: World, num_levels: int, states: bytes, observations: bytes) -> None:
+    """Raise ValueError unless all rows hold values that an episode can reach: the rules use them as indices."""
+    level = np.frombuffer(states, world.state)["level"]
+    if level.min() < 0 or level.max() >= num_levels:
+        raise ValueError(f"the snapshot plays levels {level.min()} to {level.max()} of {num_levels}")
+
+
+class Saved:
+    """The part of `BatchEnv` that saves and restores its rows."""
+
+    world: World
+    num_envs: int
+    num_levels: int
+    pool_checksum: int
+    order: str
+    group_size: int
+    identity: Any  # an engine.batch.Identity
+    _states: Records
+    _observations: Records
+    _finals: Records
+    _outcomes: Records
+    _actions: Records
+    _terms: Any  # RewardTerms or None
+    _seeds: np.ndarray  # (N,) uint64
+    _started: bool
+
+    @property
+    def _written(self) -> tuple:
+        """The buffers that a step writes."""
+        return self._states, self._observations, self._finals, self._outcomes
+
+    def read_buffers(self) -> list[bytes]:
+        """Return all that a step writes, as bytes on the host: states, observations, finals, outcomes."""
+        return [buffer.read() for buffer in self._written]
+
+    def save_buffers(self) -> list:
+        """Return copies of all that a step writes, on the batch's device."""
+        return [buffer.copy() for buffer in self._written]
+
+    def load_buffers(self, saved: list) -> None:
+        """Undo steps: restore what `save_buffers` returned."""
+        for buffer, held in zip(self._written, saved, strict=True):
+            buffer.write(held)
+
+    def _header(self) -> dict[str, Any]:
+        """Return what a snapshot and the batch that restores it must agree in."""
+        world = self.world
+        return {
+            "world": self.identity.world_id,
+            "configuration": self.identity.configuration,
+            "layout": layout(world),
+            "levels": self.pool_checksum,
+            "params": zlib.crc32(world.params.tobytes()),
+            "num_envs": self.num_envs,
+            "order": self.order,
+            "group_size": self.group_size,
+            "max_steps": world.max_steps,
+        }
+
+    def snapshot(self) -> bytes:
+        """Return the whole batch as bytes; a batch restored from them continues bit for bit as this one would."""
+        if not self._started:
+            raise RuntimeError("reset() must be called before snapshot()")
+        return pack(self._header(), [self._states.read(), self._observations.read()])
+
+    def restore(self, saved: bytes) -> None:
+        """Continue from a snapshot of the same world, configuration, pool and number of rows.
+
+        Raises:
+            ValueError: it is damaged, of another batch, or holds values that no episode reaches; nothing has changed.
+        """
+        parts = (self._states, self._observations)
+        found = unpack(saved, self._header(), [self.num_envs * part.kind.itemsize for part in parts])
+        check_values(self.world, self.num_levels, *found)
+        for part, raw in zip(parts, found, strict=True):
+            part.write(raw)
+        self._started = True
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return all that steps and resets have changed."""
+        return {
+            "header": self._header(),
+            "started": self._started,
+            "seeds": self._seeds,
+            "actions": self._actions.read(),
+            "buffers": self.read_buffers(),
+            "terms": self._terms.save() if self._terms else None,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over what `__getstate__` returned; ValueError where the pool or the rules differ from then."""
+        differing = [name for name, value in self._header().items() if state["header"][name] != value]
+        if differing:
+            raise ValueError(f"the pickled batch differs from what its id and configuration build in {differing}")
+        self._started, self._seeds = state["started"], state["seeds"]
+        self._actions.write(state["actions"])
+        for buffer, raw in zip(self._written, state["buffers"], strict=True):
+            buffer.write(raw)
+        if self._terms:
+            self._terms.load(state["terms"])

@@ -61,7 +61,7 @@ def unknown_options_are_refused(subject: Subject) -> None:
 def stepping_needs_a_reset(subject: Subject) -> None:
     """A step before the first reset is a RuntimeError."""
     batch, env = subject.batch(1), subject.single()
-    for step in (batch.advance, batch.step, env.step):
+    for step in (batch.step_rows, batch.step, env.step):
         with refused(RuntimeError, "a step before reset"):
             step(random_actions(batch, np.random.default_rng(SEED)))
 
@@ -126,14 +126,14 @@ def rows_are_single_environments(subject: Subject) -> None:
     """Row i is, bit for bit, one row seeded seed + i; final_obs is what that row shows when nothing resets it."""
     batch, singles = subject.batch(ROWS), [subject.batch(1, autoreset="never") for _ in range(ROWS)]
     for i, single in enumerate(singles):
-        single.restart(SEED + i)
+        single.reset_rows(SEED + i)
     for actions, now in walk(batch, subject.steps // 4, SEED):
         for i, single in enumerate(singles):
-            single.advance(actions[i : i + 1])
+            single.step_rows(actions[i : i + 1])
             if now.terminated[i] or now.truncated[i]:
                 for name, value in single.arrays.obs.items():
                     require((value[0] == now.final_obs[name][i]).all(), f"the final {name} of row {i} differs")
-                single.restart()
+                single.reset_rows()
         whole, parts = batch.read_buffers(), [single.read_buffers() for single in singles]
         for k, kind in {0: "states", 1: "observations", 3: "outcomes"}.items():
             require(whole[k] == b"".join(part[k] for part in parts), f"the {kind} differ")
@@ -166,7 +166,7 @@ def _compare_gym_view(env: GymEnv, batch: BatchEnv, steps: int) -> None:
 def snapshots_go_on(subject: Subject) -> None:
     """A batch restored from a snapshot goes on bit by bit; a damaged or foreign one is refused and changes nothing."""
     batch, twin, other = subject.batch(ROWS), subject.batch(ROWS, seed=99), subject.batch(ROWS + 1)
-    other.restart()
+    other.reset_rows()
     for _ in walk(batch, 20, SEED):
         pass
     saved = batch.snapshot()
@@ -174,8 +174,8 @@ def snapshots_go_on(subject: Subject) -> None:
     rng = np.random.default_rng(SEED)
     for _ in range(subject.steps // 10):
         actions = random_actions(batch, rng)
-        batch.advance(actions)
-        twin.advance(actions)
+        batch.step_rows(actions)
+        twin.step_rows(actions)
         states, *_, outcomes = batch.read_buffers()
         then, *_, outcomes_then = twin.read_buffers()
         require(states == then and outcomes == outcomes_then, "the restored batch went another way")
@@ -190,7 +190,7 @@ def snapshots_go_on(subject: Subject) -> None:
 def bad_actions_are_refused(subject: Subject) -> None:
     """Actions of the wrong dtype, shape or range are ValueErrors and leave every row as it was."""
     batch, env, actions = subject.batch(ROWS), subject.single(), subject.world.actions
-    batch.restart(SEED)
+    batch.reset_rows(SEED)
     env.reset(seed=SEED)
     if isinstance(actions, int):
         good = np.zeros(ROWS, np.int64)
@@ -203,7 +203,7 @@ def bad_actions_are_refused(subject: Subject) -> None:
     states = batch.read_buffers(), env.batch.read_buffers()
     for bad in [*wrong, good[:-1], good[None], good[..., None]]:
         with refused(ValueError, f"the action {bad!r}"):
-            batch.advance(bad)
+            batch.step_rows(bad)
     for bad in single:
         with refused(ValueError, f"the single action {bad!r}"):
             env.step(bad)
@@ -216,10 +216,10 @@ def illegal_actions_pass(subject: Subject) -> None:
     bad = [-1, actions, 2**40] if isinstance(actions, int) else [np.nan, np.inf, actions.high + 1]
     shape = () if isinstance(actions, int) else actions.shape
     for value in bad:
-        batch.restart(SEED)
+        batch.reset_rows(SEED)
         expected = batch.row(0)[0]
         expected.t += 1
-        batch.advance(np.full((1, *shape), value))
+        batch.step_rows(np.full((1, *shape), value))
         now, state = batch.arrays, batch.row(0)[0]
         require(state.tobytes() == expected.tobytes(), f"the action {value} changed the state to {state}")
         require(not now.terminated[0] and now.reward[0] == 0, f"the action {value} was rewarded or ended the episode")
@@ -231,13 +231,13 @@ def sweeps_and_groups_share_levels_out(subject: Subject) -> None:
     batch = subject.batch(min(-(-count // 3), 4096), order="sweep", threads=1)
     visited = []
     for _ in range(3):
-        batch.restart()
+        batch.reset_rows()
         visited.append(batch.level_index)
     once = np.concatenate(visited)[:count].tolist()
     require(len(set(once)) == len(once), "a sweep visits a level twice before it has seen all")
     groups = subject.batch(6, group_size=3)
     for _ in range(5):
-        groups.restart()
+        groups.reset_rows()
         chosen = groups.level_index.reshape(2, 3)
         require((chosen == chosen[:, :1]).all(), f"the levels of two groups of three are {chosen}")
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from llm_envs.adapters.gym import GymEnv
 from llm_envs.engine.batch import BatchEnv, Step
-from llm_envs.registration import build, describe, find
+from llm_envs.registration import build, find, identify
 from llm_envs.world import World
 
 
@@ -33,7 +33,7 @@ class Subject:
 
     def batch(self, num_envs: int, **options: Any) -> BatchEnv:
         """Return a batch of the world, over all its levels."""
-        return BatchEnv(self.world, num_envs, split="all", identity=describe(self.world_id, self.config), **options)
+        return BatchEnv(self.world, num_envs, split="all", identity=identify(self.world_id, self.config), **options)
 
     def single(self) -> GymEnv:
         """Return the world as a single Gymnasium environment."""
@@ -62,7 +62,7 @@ def card_sections(world_id: str) -> dict[str, str]:
 def digest_walk(batch: BatchEnv, steps: int, seed: int) -> str:
     """Return a hash of the states, observations, outcomes and true final observations of a seeded random walk."""
     digest, rng = hashlib.sha256(), np.random.default_rng(seed)
-    batch.restart(seed)
+    batch.reset_rows(seed)
     for _ in range(steps):
         _advance(batch, random_actions(batch, rng))
         states, observations, _, outcomes = batch.read_buffers()  # finals are stale where no episode ended
@@ -96,16 +96,16 @@ def _advance(batch: BatchEnv, actions: np.ndarray | list[str]) -> None:
         import torch
 
         actions = torch.as_tensor(actions, device=batch.device)  # type: ignore[assignment]
-    batch.advance(actions)
+    batch.step_rows(actions)
 
 
 def walk(batch: BatchEnv, steps: int, seed: int) -> Iterator[tuple[Any, Step]]:
     """Reset with `seed` and walk at random; yield each step's actions and (live) results."""
     rng = np.random.default_rng(seed)
-    batch.restart(seed)
+    batch.reset_rows(seed)
     for _ in range(steps):
         actions = random_actions(batch, rng)
-        batch.advance(actions)
+        batch.step_rows(actions)
         yield actions, batch.arrays
 
 

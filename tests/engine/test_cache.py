@@ -32,7 +32,7 @@ import llm_envs, json
 from llm_envs.testing.random_walks import digest_walk
 batch = llm_envs.make_batch("Tokens/Addition-v0", 2, pool=100)
 digest = digest_walk(batch, 60, 7)
-stats = batch._step_rows.stats
+stats = batch._step_driver.stats
 print(json.dumps([digest, sum(stats.cache_hits.values()), sum(stats.cache_misses.values()), llm_envs.__file__]))
 """
 EDITS = {

@@ -53,6 +53,7 @@ def digest(name: str, device: str) -> str:
 def simulator() -> dict[str, str]:
     """Return every case's digest from the simulator, which needs a process of its own."""
     command, env = [sys.executable, __file__], {"NUMBA_ENABLE_CUDASIM": "1", "NUMBA_DISABLE_JIT": "1"}
+    env["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # the tests' helpers
     run = subprocess.run(command, env=os.environ | env, capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stderr[-4000:]
     return json.loads(run.stdout.splitlines()[-1])
@@ -69,7 +70,7 @@ def kernels(batch, cc: tuple[int, int], monkeypatch, states=None) -> Iterator[tu
     device = types.SimpleNamespace(compute_capability=cc)
     monkeypatch.setattr("numba.cuda.dispatcher.get_current_device", lambda: device)
     made = cuda.sources(batch.world, lambda f: f)
-    for kernel, arguments in zip(made, (batch._start_arguments, batch._step_arguments), strict=True):
+    for kernel, arguments in zip(made, (batch._reset_arguments, batch._step_arguments), strict=True):
         kinds = [numba.typeof(x) for x in arguments]
         kinds[cuda.STATES] = states or kinds[cuda.STATES]
         ptx = numba.cuda.compile_ptx(kernel, tuple(kinds), cc=cc)[0]
@@ -87,7 +88,7 @@ def has_bytes(kind: np.dtype) -> bool:
 def test_kernels_compile_to_wide_accesses(world_id: str, cc: tuple[int, int], monkeypatch) -> None:
     """Records are aligned, so a field is one access; only one-byte fields are read by bytes; locals in registers."""
     batch = llm_envs.make_batch(world_id, 4)
-    small = any(has_bytes(x.dtype) for x in batch._start_arguments)
+    small = any(has_bytes(x.dtype) for x in batch._reset_arguments)
     for ptx, found in kernels(batch, cc, monkeypatch):
         assert f".target sm_{cc[0]}{cc[1]}" in ptx
         assert any(x.startswith("ld.") and x.endswith("64") for x in found), "the generator's counter is one load"
@@ -163,10 +164,10 @@ class TestOnGPU:
         """Step by step from the CPU's state, so that roundings do not add up."""
         host, device = (llm_envs.make_batch(world_id, 512, seed=5, device=d) for d in ("cpu", "cuda"))
         rng = np.random.default_rng(0)
-        host.restart(), device.restart()
+        host.reset_rows(), device.reset_rows()
         for _ in range(100):
             actions = random_actions(host, rng)
-            host.advance(actions), device.advance(actions)
+            host.step_rows(actions), device.step_rows(actions)
             for buffer in ("_states", "_observations", "_outcomes"):
                 one, other = getattr(host, buffer), getattr(device, buffer)
                 assert_alike(*(np.frombuffer(x.read(), x.kind) for x in (one, other)))
@@ -179,10 +180,10 @@ class TestOnGPU:
         eager, graphed = (llm_envs.make_batch(world_id, 300, device="cuda") for _ in range(2))
         high = eager.world.actions if isinstance(eager.world.actions, int) else 1
         eager.reset(), graphed.reset()
-        graphed.apply()  # warm-up: compiles
+        graphed.step_rows()  # warm-up: compiles
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            graphed.apply()
+            graphed.step_rows()
         graphed.reset(seed=5), eager.reset(seed=5)
         for _ in range(50):
             actions = (torch.rand(graphed.last_action.shape, device="cuda") * high).to(graphed.last_action.dtype)
@@ -198,5 +199,5 @@ class TestOnGPU:
 
 if __name__ == "__main__":
     made = llm_envs.make_batch("Tokens/Copy-v0", 2, device="cuda")
-    assert made._step_rows.__module__ == "llm_envs.engine.cuda"
+    assert made._step_driver.__module__ == "llm_envs.engine.cuda"
     print(json.dumps({name: digest(name, "cuda") for name in CASES}))

@@ -108,13 +108,13 @@ def test_splits_share_out_all_levels_and_training_meets_no_other():
     for split in SHARES:
         count = llm_envs.make_batch(ADDITION, 1, digits=2, split=split).num_levels
         batch = llm_envs.make_batch(ADDITION, count, digits=2, split=split, order="sweep")
-        batch.restart(0)
+        batch.reset_rows(0)
         seen[split] = set(prompts(batch))
     total = llm_envs.make_batch(ADDITION, 1, digits=2, split="all").num_levels
     assert sum(map(len, seen.values())) == len(set().union(*seen.values())) == total
     training = llm_envs.make_batch(ADDITION, 64, digits=2)
     for seed in range(20):
-        training.restart(seed)
+        training.reset_rows(seed)
         assert seen["train"].issuperset(prompts(training))
 
 
@@ -127,7 +127,7 @@ def test_equal_batches_take_up_each_others_snapshots_whatever_memory_held_before
     for k in range(6):
         batch = llm_envs.make_batch(world_id, 2, seed=1, **config)
         used = batch.num_levels * batch.world.levels.itemsize
-        batch.restart()
+        batch.reset_rows()
         found.add((batch.pool_checksum, batch.snapshot(), *(part.tobytes() for part in batch.row(1))))
         rubbish = [np.full(size, 17 * k + 1, np.uint8) for size in (batch.world.state.itemsize, used, used)]
         del rubbish  # the next batch's arrays get its memory
@@ -161,7 +161,7 @@ def test_a_sweep_gives_each_group_the_next_levels():
     batch = llm_envs.make_batch(ADDITION, 4, levels=[(a, 0) for a in range(5)], order="sweep", group_size=2)
     visited = []
     for _ in range(3):
-        batch.restart()
+        batch.reset_rows()
         visited.append(batch.level_index.tolist())
     assert visited == [[0, 0, 1, 1], [2, 2, 3, 3], [4, 4, 0, 0]]
     assert prompts(batch) == ["4+0="] * 2 + ["0+0="] * 2
@@ -169,7 +169,7 @@ def test_a_sweep_gives_each_group_the_next_levels():
 
 def test_groups_share_levels_and_differ_from_one_another():
     batch = llm_envs.make_batch(ADDITION, 64, group_size=8)
-    batch.restart(3)
+    batch.reset_rows(3)
     texts = np.array(prompts(batch)).reshape(8, 8)
     assert (texts == texts[:, :1]).all()
     assert len(set(texts[:, 0])) == 8
@@ -183,10 +183,10 @@ def test_groups_share_levels_and_differ_from_one_another():
 def test_weights_override_defaults_and_unknown_ones_are_refused():
     batch = llm_envs.make_batch(ADDITION, 1, levels=[(2, 3)], weights={"match": 4.0, "length": -1.0})
     assert batch.weights == {"exact": 1.0, "match": 4.0, "length": -1.0, "wellformed": 0.0}
-    batch.restart(0)
+    batch.reset_rows(0)
     rewards = []
     for action in (4 + 5, 1):  # "5" <end>
-        batch.advance([action])
+        batch.step_rows([action])
         rewards.append(float(batch.arrays.reward[0]))
     assert rewards == [2.0, 1.0 + 2.0 - 1.0]  # match is 1/2 for each of two tokens
     with pytest.raises(ValueError, match="no signal 'speed'; the signals are exact, match, length, wellformed"):
@@ -207,11 +207,11 @@ def test_rows_do_not_depend_on_the_number_of_rows():
     small, large = llm_envs.make_batch(COPY, 3), llm_envs.make_batch(COPY, 2000)
     rng = np.random.default_rng(0)
     for batch in (small, large):
-        batch.restart(5)
+        batch.reset_rows(5)
     for _ in range(60):
         actions = rng.integers(0, 19, 2000)
-        large.advance(actions)
-        small.advance(actions[:3])
+        large.step_rows(actions)
+        small.step_rows(actions[:3])
         for part, whole in zip(small.save_buffers(), large.save_buffers(), strict=True):
             assert whole.startswith(part)
 
@@ -219,7 +219,7 @@ def test_rows_do_not_depend_on_the_number_of_rows():
 def test_a_snapshot_whose_header_is_nonsense_is_refused():
     """It comes from a stranger, with a right checksum: whatever stands in it, the answer is ValueError."""
     batch = llm_envs.make_batch(COPY, 2)
-    batch.restart(0)
+    batch.reset_rows(0)
     for text in (b"[" * 200_000, b"[]", b"{}", b"\xff", b"", b'"' * 10):
         body = snapshot.MAGIC + struct.pack("<I", len(text)) + text
         with pytest.raises(ValueError, match="snapshot"):
@@ -249,12 +249,12 @@ from llm_envs.testing import trajectory_digest
 
 def play(batch, steps):
     for k in range(steps):
-        batch.advance(np.arange(64) * (k + 3) % 19)
+        batch.step_rows(np.arange(64) * (k + 3) % 19)
     return batch.snapshot()
 
 def make(threads):
     batch = llm_envs.make_batch("Tokens/Copy-v0", 64, threads=threads)
-    batch.restart(1)
+    batch.reset_rows(1)
     return batch
 
 threads = int(sys.argv[1])
@@ -263,7 +263,7 @@ batch, busy = make(threads), make(threads)
 play(batch, 30)
 background = threading.Thread(target=play, args=(busy, 3000))
 background.start()  # so that the fork happens while a thread that the child does not have is in a region
-again = lambda k: batch.advance(np.arange(64) * (k + 3) % 19)
+again = lambda k: batch.step_rows(np.arange(64) * (k + 3) % 19)
 reader, writer = os.pipe()
 child = os.fork()
 for k in range(30, 80):

@@ -30,7 +30,7 @@ def batch(**config):
     """Return a batch with one row a level, row i on level i for ever."""
     world = four_rooms(**config)
     env = BatchEnv(world, len(world.levels), seed=0, order="sweep", split="all")
-    env.restart()
+    env.reset_rows()
     return env
 
 
@@ -50,7 +50,7 @@ def compare(count, steps, plans, max_steps=100, **options):
     todo = [plans(ours, i) for i in range(count)]
     for _ in range(steps):
         actions = np.array([plan.pop(0) if plan else rng.choice([0, 1, 2, 2, 2, 2, 3, 4, 5, 6]) for plan in todo])
-        ours.advance(actions)
+        ours.step_rows(actions)
         now = ours.arrays
         for i, env in enumerate(envs):
             obs, reward, terminated, truncated, _ = env.step(actions[i])
@@ -134,7 +134,7 @@ def test_golden_trace():
     assert env.world.solution(*env.row(0)[1:]) == [RIGHT, FORWARD, LEFT, FORWARD, FORWARD]
     rewards, ends, bumps, views = [], [], [], []
     for action in (FORWARD, FORWARD, 3, RIGHT, FORWARD, LEFT, FORWARD):
-        env.advance(np.array([action]))
+        env.step_rows(np.array([action]))
         now = env.arrays
         rewards.append(round(float(now.reward[0]), 6))
         ends.append(bool(now.terminated[0]))
@@ -166,7 +166,7 @@ def test_a_map_needs_no_walls_around_it_and_may_have_32_cells_a_side():
     assert (image[0, :2, 4] == (1, 0, 0)).all()  # its left hand points down the map
     assert (image[0, 3:, 4] == [(2, 5, 0), (0, 0, 0)]).all()  # the edge is a wall, nothing is seen behind it
     assert image[1, 2].tolist() == [[0, 0, 0], [0, 0, 0], [2, 5, 0], [8, 1, 0], [1, 0, 0]]
-    env.advance(np.full(3, FORWARD))
+    env.step_rows(np.full(3, FORWARD))
     assert env.arrays.signals["bump"].tolist() == [1, 0, 1]
     assert env.arrays.terminated.tolist() == [False, True, False]
     corner = batch(levels=["\n".join([*[".." * 32] * 31, ".." * 30 + "GGAv"])], view=3)

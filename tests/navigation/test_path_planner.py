@@ -16,7 +16,7 @@ def batch(**config):
     """Return a batch with one row a level."""
     world = path_planner(**config)
     env = BatchEnv(world, len(world.levels), seed=0, order="sweep", split="all", autoreset="never")
-    env.restart()
+    env.reset_rows()
     return env
 
 
@@ -24,7 +24,7 @@ def walk(env, actions):
     """Return the states of row 0 after each action, and the last outcome."""
     states = []
     for action in actions:
-        env.advance(np.array([action]) if np.ndim(action) == 0 else np.array([action], np.float32))
+        env.step_rows(np.array([action]) if np.ndim(action) == 0 else np.array([action], np.float32))
         states.append(env.arrays.obs["state"][0].tolist())
     return states, {name: float(value[0]) for name, value in env.arrays.signals.items()}
 
@@ -44,7 +44,7 @@ def test_the_goal_is_reached_at_exactly_its_tolerance():
     """From 0 to 0.3: two steps leave a tenth. Both coordinates count, the velocity does not."""
     env = batch(levels=[{"start": (0, 0), "goal": (0.3, 0)}, {"start": (0, 0.2), "goal": (0.3, 0)}])
     for expected in ([False, False], [True, False]):
-        env.advance(np.array([RIGHT, RIGHT]))
+        env.step_rows(np.array([RIGHT, RIGHT]))
         assert env.arrays.terminated.tolist() == expected
     assert env.arrays.reward.tolist() == [10, 0]
     barely = batch(levels=[{"start": (0, 0), "goal": (0.3, 0)}], tolerance=0.1 - 2**-22)
@@ -94,10 +94,10 @@ def test_continuous_actions():
     assert states == [[0.125, -0.25, 0.125, -0.25], [0.375, 0, 0.25, 0.25]]
     for bad in [(1.5, 0), (0, -1.01), (np.nan, 0)]:
         with pytest.raises(ValueError, match=r"must be from -1.0 to 1.0"):
-            env.advance(np.array([bad], np.float32))
+            env.step_rows(np.array([bad], np.float32))
     assert env.arrays.obs["state"][0].tolist() == states[-1]
     with pytest.raises(ValueError, match="must be floats"):
-        env.advance(np.array([[1, 0]]))
+        env.step_rows(np.array([[1, 0]]))
 
 
 @pytest.mark.parametrize("config", [{}, {"obstacles": 6}, {"step_size": 0.3, "obstacles": 3}, {"tolerance": 0.02}])
@@ -107,7 +107,7 @@ def test_the_oracle_reaches_every_generated_goal(config):
     plans = [env.world.solution(*env.row(i)[1:]) for i in range(150)]
     ended = np.zeros(150, int)
     for t in range(max(map(len, plans))):
-        env.advance(np.array([plan[min(t, len(plan) - 1)] for plan in plans]))
+        env.step_rows(np.array([plan[min(t, len(plan) - 1)] for plan in plans]))
         ended[env.arrays.terminated & (ended == 0)] = t + 1
     assert ended.tolist() == [len(plan) for plan in plans]
     levels, params = env.world.levels, env.world.params[0]

@@ -81,13 +81,13 @@ def test_a_solution_ends_its_episode_on_its_last_action(case):
     batch = llm_envs.make_batch(world_id, 1, split="all", autoreset="never", **config)
     won = 0
     for seed in range(20):
-        batch.restart(seed)
+        batch.reset_rows(seed)
         _, level, params = batch.row(0)
         actions = batch.world.solution(level, params)
         if 0 < batch.world.max_steps < len(actions):
             continue
         for k, action in enumerate(actions):
-            batch.advance(np.asarray(action)[None])
+            batch.step_rows(np.asarray(action)[None])
             assert batch.arrays.terminated[0] == (k == len(actions) - 1)
         assert batch.arrays.reward[0] > 0
         won += 1

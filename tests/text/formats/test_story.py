@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_reasoning_makers import Player, check_facts, play
+from text_player import Player, check_facts, play
 
 from llm_envs.text.games import story as module
 from llm_envs.text.games.story import BUILT_IN, load_story, story

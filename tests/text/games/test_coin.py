@@ -54,7 +54,7 @@ def test_every_step_is_as_in_textworld(tmp_path):
     for row, (game, file) in enumerate(zip(games, files, strict=True)):
         theirs = textworld.start(file, wanted)
         for episode in range(4):
-            batch.restart(seed=0)  # with order="sweep", row i begins with level i
+            batch.reset_rows(seed=0)  # with order="sweep", row i begins with level i
             told, score, done = theirs.reset(), 0, False
             walk = list(game.metadata["walkthrough"]) if episode == 0 else []
             assert not walk or len(walk) == len(world.solution(*batch.row(row)[1:]))
@@ -70,7 +70,7 @@ def test_every_step_is_as_in_textworld(tmp_path):
                 told, now, done = theirs.step(typed)
                 actions = np.full(len(games), world.parse("look", batch, 0))
                 actions[row] = world.parse(typed, batch, row)
-                batch.advance(actions)
+                batch.step_rows(actions)
                 after = batch.arrays
                 assert (after.reward[row], after.terminated[row]) == (now - score, done), (typed, row)
                 assert after.signals["invalid"][row] == (not mask[actions[row]])
@@ -110,9 +110,9 @@ def test_maps_and_solutions(level, mode):
     plans = [world.solution(game, None) for game in rows]
     assert {len(plan) for plan in plans} == {level}
     batch = make_batch("Text/Coin-v0", 32, split="all", order="sweep", autoreset="never", **options)
-    batch.restart(0)
+    batch.reset_rows(0)
     for t in range(level):
-        batch.advance(np.array([plans[i][t] for i in batch.level_index]))
+        batch.step_rows(np.array([plans[i][t] for i in batch.level_index]))
         assert (batch.arrays.reward == (t == level - 1)).all()
         assert (batch.arrays.terminated == (t == level - 1)).all()
 
@@ -122,15 +122,15 @@ def test_a_full_window_drops_its_oldest_half():
     small, whole = (make_batch("Text/Coin-v0", 8, window=window, max_steps=0, seed=3) for window in (64, 2048))
     words = small.world.tokenizer
     for batch in (small, whole):
-        batch.restart()
+        batch.reset_rows()
     shown = [whole.arrays.obs["tokens"][i, :n].tolist() for i, n in enumerate(whole.arrays.obs["length"][:, 0])]
     typed = [[0] * len(row) for row in shown]
     rng, drops = np.random.default_rng(1), 0
     for _ in range(120):
         before = whole.arrays.obs["length"][:, 0].copy()
         actions = rng.choice([0, 1, 2, 3, 5, 6, 7], 8)  # all but to take the coin
-        small.advance(actions)
-        whole.advance(actions)
+        small.step_rows(actions)
+        whole.step_rows(actions)
         for i in range(8):
             seen = {name: value[i] for name, value in small.arrays.obs.items()}
             turn = whole.arrays.obs["tokens"][i, before[i] : whole.arrays.obs["length"][i, 0]].tolist()

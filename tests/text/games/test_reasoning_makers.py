@@ -5,14 +5,13 @@ import re
 from collections import deque
 
 import pytest
-from text_player import Player, play
+from text_player import Player, check_facts, play
 
 from llm_envs.text.games.arithmetic import SIGNS, arithmetic
 from llm_envs.text.games.map_reader import map_reader
 from llm_envs.text.games.pecking_order import pecking_order
 from llm_envs.text.games.simon_says import simon_says
 from llm_envs.text.games.sorting import sorting
-from llm_envs.text.model.game import FIXED, PORTABLE
 
 MAKERS = {
     "map_reader": (map_reader, [{}, {"rooms": 2, "distance": 1}, {"rooms": 12, "distance": 11}, {"rooms": 40}]),
@@ -23,27 +22,6 @@ MAKERS = {
 }
 CASES = [(name, settings) for name, (_, cases) in MAKERS.items() for settings in cases]
 every_case = pytest.mark.parametrize(("name", "settings"), CASES)
-
-
-def check_facts(game):
-    """Assert that the world is whole: ids exist, each thing is in one place, ways lead back."""
-    ids = {"P", "I", *game.things}
-    assert all(entry in ids for fact in game.facts for entry in fact[1:])
-    assert len(set(game.facts)) == len(game.facts)
-    places = [fact[1] for fact in game.facts if fact[0] in ("at", "on", "in")]
-    assert sorted(places) == sorted(["P", *(thing.id for thing in game.of_kind(*PORTABLE, *FIXED))])
-    names = [thing.name for thing in game.things.values()]
-    assert len(set(names)) == len(names)
-    facts = set(game.facts)
-    back = {"north": "south", "south": "north", "east": "west", "west": "east"}
-    for fact in facts:
-        if fact[0].endswith("_of"):
-            assert (f"{back[fact[0][:-3]]}_of", fact[2], fact[1]) in facts
-        if fact[0] == "free":
-            assert ("free", fact[2], fact[1]) in facts
-    conditions = [fact for quest in game.quests for event in (*quest.win, *quest.fail) for fact in event]
-    assert all(entry in ids for fact in conditions for entry in fact[1:])
-    assert all(all(event) and event for quest in game.quests for event in (*quest.win, *quest.fail))
 
 
 @every_case

@@ -37,7 +37,7 @@ def test_four_forms_play_the_same_game(game):
     said = gym.make("Text/World-v0", games=[game], action="text", max_steps=0).unwrapped
     tokenizer, rng = words.world.tokenizer, np.random.default_rng(1)
     for batch in (index, words, listed):
-        batch.restart(0)
+        batch.reset_rows(0)
     said.reset(seed=0)
     book = next(iter(index.world.solution.pool.books.values()))
     names = dict(zip(book.order.tolist(), book.commands, strict=True))
@@ -50,12 +50,12 @@ def test_four_forms_play_the_same_game(game):
         command = names[admissible[place]]
         shown = [token for token in listed.arrays.obs["commands"][0, place].tolist() if token]
         assert tokenizer.decode(shown) == command
-        index.advance([admissible[place]])
-        listed.advance([place])
+        index.step_rows([admissible[place]])
+        listed.step_rows([place])
         said.step(command)
         for token in [*tokenizer.encode(command).ids, END]:
             assert words.action_masks()[0, token], f"{command}: {tokenizer.id_to_token(token)} is masked"
-            words.advance([token])
+            words.step_rows([token])
         states = [state_of(batch) for batch in (index, words, listed, said.batch)]
         assert all(state == states[0] for state in states), command
         # The transcripts differ in nothing but the <end> that carries out what was typed.
@@ -69,14 +69,14 @@ def test_four_forms_play_the_same_game(game):
 def test_what_is_listed_is_done():
     """But for `prepare meal`, which is listed before all is ready."""
     batch = llm_envs.make_batch("Text/World-v0", 32, games=GAMES, action="index", threads=1)
-    batch.restart(3)
+    batch.reset_rows(3)
     rng = np.random.default_rng(3)
     for _ in range(150):
         masks = batch.action_masks()
         actions = (rng.random(masks.shape) * masks).argmax(1)
         states, levels = batch.records
         verbs = [levels[state["level"]]["commands"][action][0] for state, action in zip(states, actions, strict=True)]
-        batch.advance(actions)
+        batch.step_rows(actions)
         signals = batch.arrays.signals
         assert (signals["turn"] == 1).all()
         refused = signals["invalid"] == 1
@@ -85,12 +85,12 @@ def test_what_is_listed_is_done():
 
 def test_words_under_the_mask_always_make_a_command():
     batch = llm_envs.make_batch("Text/World-v0", 16, games=GAMES, threads=1)
-    batch.restart(5)
+    batch.reset_rows(5)
     rng, turns = np.random.default_rng(5), 0
     for _ in range(400):
         masks = batch.action_masks()
         actions = (rng.random(masks.shape) * masks).argmax(1)
-        batch.advance(actions)
+        batch.step_rows(actions)
         done = actions == END
         assert (batch.arrays.signals["turn"] == done).all()
         turns += int(done.sum())
@@ -99,11 +99,11 @@ def test_words_under_the_mask_always_make_a_command():
 
 def test_without_a_mask_nonsense_costs_no_turn_and_changes_nothing():
     batch = make(GAMES[0], mask="none")
-    batch.restart(0)
+    batch.reset_rows(0)
     assert batch.action_masks()[0].sum() == batch.world.actions - 1  # all but padding
     before, tokenizer = state_of(batch), batch.world.tokenizer
     for word in ("kitchen", "take", END):
-        batch.advance([word if word == END else tokenizer.token_to_id(word)])
+        batch.step_rows([word if word == END else tokenizer.token_to_id(word)])
     after = state_of(batch)
     assert batch.arrays.signals["invalid"][0] == 1
     assert batch.arrays.signals["turn"][0] == 0
@@ -114,13 +114,13 @@ def test_without_a_mask_nonsense_costs_no_turn_and_changes_nothing():
 def test_a_small_window_holds_the_end_of_the_transcript():
     small, large = (make(GAMES[1], action="index", window=window) for window in (0, 8192))
     rng = np.random.default_rng(2)
-    small.restart(0), large.restart(0)
+    small.reset_rows(0), large.reset_rows(0)
     dropped = False
     for _ in range(60):
         if small.row(0)[0].ending:
             break
         action = rng.choice(np.flatnonzero(small.action_masks()[0]))
-        small.advance([action]), large.advance([action])
+        small.step_rows([action]), large.step_rows([action])
         texts = [b.arrays.obs["tokens"][0, : b.arrays.obs["length"][0, 0]].tolist() for b in (small, large)]
         assert texts[1][-len(texts[0]) :] == texts[0]
         assert not small.arrays.obs["tokens"][0, len(texts[0]) :].any()
@@ -168,12 +168,12 @@ NUMERALS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nin
 def test_every_admissible_command_can_be_typed_however_long():
     names = {"one": " ".join(["key", *NUMERALS]), "two": " ".join(["box", *NUMERALS])}
     batch = llm_envs.make_batch("Text/Story-v0", 1, stories=[LONG.format(**names)], autoreset="never")
-    batch.restart(0)
+    batch.reset_rows(0)
     plan = batch.world.solution(*batch.row(0)[1:])
     assert max(len(list(word)) for end, word in itertools.groupby(plan, lambda token: token == END) if not end) == 28
     for token in plan:
         assert batch.action_masks()[0, token]
-        batch.advance([token])
+        batch.step_rows([token])
     assert batch.arrays.signals["win"][0] == 1
 
 
@@ -248,9 +248,9 @@ def test_letters_beyond_ascii_are_in_the_spaces():
 def test_solutions_win_in_every_form():
     for action in ("tokens", "index", "admissible"):
         batch = llm_envs.make_batch("Text/World-v0", 1, games=GAMES[:1], action=action, max_steps=0, autoreset="never")
-        batch.restart(0)
+        batch.reset_rows(0)
         for step in batch.world.solution(*batch.row(0)[1:]):
-            batch.advance([step])
+            batch.step_rows([step])
         assert batch.arrays.terminated[0]
         assert batch.arrays.signals["win"][0] == 1
         assert batch.row(0)[0].score == sum(quest.reward for quest in GAMES[0].quests if quest.win)

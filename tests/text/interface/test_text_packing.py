@@ -29,9 +29,9 @@ def fuzz(world_id: str, steps: int) -> int:
     """Play any numbers; return how many were carried out or answered. Interpreted rules check their indices."""
     batch = llm_envs.make_batch(world_id, 8, seed=0, max_steps=30, **COOKING)
     rng, understood = np.random.default_rng(0), 0
-    batch.restart()
+    batch.reset_rows()
     for k in range(steps):
-        batch.advance(codes(rng, 8) if k % 3 else rng.integers(0, PACKED, 8))
+        batch.step_rows(codes(rng, 8) if k % 3 else rng.integers(0, PACKED, 8))
         understood += int((batch.arrays.signals["invalid"] == 0).sum())
         assert all(batch.decode(batch.arrays.obs))
     return understood
@@ -52,7 +52,7 @@ def test_no_number_is_an_index_out_of_range():
 
 def cooking(rows: int = 1):
     batch = llm_envs.make_batch("Text/Cooking-v0", rows, **COOKING)
-    batch.restart(0)
+    batch.reset_rows(0)
     return batch
 
 
@@ -72,7 +72,7 @@ def cooking(rows: int = 1):
 )
 def test_what_no_text_means_is_not_understood_and_costs_no_turn(action):
     batch = cooking()
-    batch.advance([action])
+    batch.step_rows([action])
     assert batch.row(0)[0].reply == replies.NO_SENSE
     assert batch.arrays.signals["turn"][0] == 0
     assert batch.decode(batch.arrays.obs)[0].endswith("I didn't understand that sentence.")
@@ -81,7 +81,7 @@ def test_what_no_text_means_is_not_understood_and_costs_no_turn(action):
 def test_a_batch_takes_a_list_of_texts_one_a_row():
     texts, numbers = cooking(2), cooking(2)
     for said in (["look", "inventory"], ["examine cookbook", "xyzzy"]):
-        numbers.advance([numbers.world.parse(text, numbers, row) for row, text in enumerate(said)])
+        numbers.step_rows([numbers.world.parse(text, numbers, row) for row, text in enumerate(said)])
         texts.step(said)
         assert texts.snapshot() == numbers.snapshot()
     assert "You are carrying" in texts.decode(texts.arrays.obs)[1]
@@ -100,7 +100,7 @@ def test_texts_are_refused_where_nothing_reads_them():
     batch = llm_envs.make_batch("Tokens/Copy-v0", 2)
     with pytest.raises(RuntimeError, match="reset"):
         batch.step(["look", "look"])
-    batch.restart()
+    batch.reset_rows()
     with pytest.raises(ValueError, match="Tokens/Copy-v0 reads no text in this configuration; actions must be numbers"):
         batch.step(["look", "look"])
 
