@@ -5,12 +5,12 @@ from typing import ClassVar
 from stable_baselines3 import A2C as StockA2C
 from stable_baselines3.common.policies import BasePolicy
 
+from agents.algorithms.kl_regularizer import Regularized
 from agents.policies.policy import TransformerPolicy
-from agents.rollouts.collector import OnDeviceRollouts
 from agents.rollouts.replay import Replaying
 
 
-class A2C(Replaying, OnDeviceRollouts, StockA2C):
+class A2C(Replaying, Regularized, StockA2C):
     """SB3's A2C on a `TensorVecEnv`: `A2C("TransformerPolicy", env, policy_kwargs={"backbone": {...}})`.
 
     `replay={"capacity": 10_000, "batches": 4, ...}`, or a `Replay`, adds updates on stored rollouts.

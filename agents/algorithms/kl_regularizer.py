@@ -8,10 +8,11 @@ import torch
 from stable_baselines3.common.distributions import Distribution
 from torch import Tensor
 
-from agents.distributed.group import Group
 from agents.objectives.kl import AdaptiveCoefficient, FixedCoefficient, estimator
 from agents.policies.packing import places
 from agents.policies.policy import TransformerPolicy
+from agents.rollouts.buffer import SequenceRolloutBuffer
+from agents.rollouts.collector import OnDeviceRollouts
 from llm_envs.validation import check_choice
 
 
@@ -68,16 +69,16 @@ class Reference:
         return torch.distributions.kl_divergence(p, q)
 
 
-class Regularized:
-    """Mixin of an on-policy algorithm: `kl=KL(...)`, or its arguments as a dict, holds it near its reference.
+class Regularized(OnDeviceRollouts):
+    """On-device rollouts with a KL term: `kl=KL(...)`, or its arguments as a dict; None for no such term.
 
-    The reference is the policy as it is at the first `learn()`, after any warm start; `set_reference` makes it another.
+    A mixin, first in the bases of an SB3 on-policy algorithm. The reference is the policy as it is at the first
+    `learn()`, after any warm start; `set_reference` makes it another.
     """
 
     kl: KL | None
     kl_control: FixedCoefficient | AdaptiveCoefficient | None
     reference: Reference | None = None
-    group: Group | None  # of a data parallel run
 
     def __init__(self, *args: Any, kl: KL | dict[str, Any] | None = None, **kwargs: Any) -> None:
         self.kl = KL(**kl) if isinstance(kl, dict) else kl
@@ -96,7 +97,7 @@ class Regularized:
             self.set_reference()
         return super()._setup_learn(*args, **kwargs)  # type: ignore[misc]
 
-    def _punish(self, buffer: Any) -> None:
+    def _adjust_rewards(self, buffer: SequenceRolloutBuffer) -> None:
         """Take the KL off the rewards of a whole rollout, before advantages are computed."""
         if self.kl is None or self.kl.place != "reward":
             return
@@ -122,14 +123,14 @@ class Regularized:
         self.logger.record("kl/coefficient", self.kl_control.value)  # type: ignore[attr-defined]
         self.kl_control.update(total / count, int(episodes))
 
-    def train(self) -> None:
+    def _update(self) -> None:
         """Run the algorithm's `train()`; with the KL in the loss, `c_H H - beta KL` takes the entropy's place in it.
 
         SB3 adds -ent_coef * mean(entropy), so with ent_coef 1 the loss gets -c_H mean(H) + beta mean(KL), exactly.
         Tokens that have weights in the advantage have them in the KL, too: GRPO's is inside the mean over each episode.
         """
         if self.kl is None or self.kl.place != "loss":
-            super().train()  # type: ignore[misc]
+            super()._update()
             return
         reference, control, entropy_coefficient = self.reference, self.kl_control, self.ent_coef  # type: ignore[has-type]
         assert reference is not None
@@ -150,7 +151,7 @@ class Regularized:
         policy: TransformerPolicy = self.policy  # type: ignore[attr-defined]
         policy.regularizer, self.ent_coef = regularizer, 1.0
         try:
-            super().train()  # type: ignore[misc]
+            super()._update()
         finally:
             policy.regularizer, self.ent_coef = None, entropy_coefficient
         kl, entropy, count = sums

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 from stable_baselines3 import PPO as StockPPO
 from stable_baselines3.common.policies import BasePolicy
 
+from agents.algorithms.kl_regularizer import Regularized
 from agents.policies.policy import TransformerPolicy
-from agents.rollouts.collector import OnDeviceRollouts
 
 
 class ClipRange(float):
@@ -32,7 +32,7 @@ class ClipRange(float):
         return other + self.high
 
 
-class PPO(OnDeviceRollouts, StockPPO):
+class PPO(Regularized, StockPPO):
     """SB3's PPO on a `TensorVecEnv`: `PPO("TransformerPolicy", env, policy_kwargs={"backbone": {...}})`.
 
     Args:

@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from torch.func import functional_call, jvp
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from agents.algorithms.kl_regularizer import Regularized
 from agents.policies.packing import Sequences, places
 from agents.policies.policy import TransformerPolicy
-from agents.rollouts.collector import OnDeviceRollouts
 
 
-class TRPO(OnDeviceRollouts, StockTRPO):
+class TRPO(Regularized, StockTRPO):
     """sb3-contrib's TRPO on a `TensorVecEnv`: `TRPO("TransformerPolicy", env, policy_kwargs={"backbone": {...}})`.
 
     Args:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+import agents.backbones.hf_architecture  # noqa: F401  # `transformers` then opens our own transformer's folders
 from agents.backbones.base import Backbone, Layout
 
 try:
@@ -98,8 +99,6 @@ class HuggingFace(Backbone):
 
     def __init__(self, vocab_size: int, window: int, config: HuggingFaceConfig) -> None:
         super().__init__()
-        import agents.backbones.hf_format  # noqa: F401  # transformers then knows our own transformer's folders
-
         self.config, self.vocab_size, self.window = config, vocab_size, window
         self.model: Any = AutoModelForCausalLM.from_pretrained(
             config.path, local_files_only=True, attn_implementation="sdpa", dtype=torch.float32

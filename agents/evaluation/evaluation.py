@@ -13,13 +13,13 @@ from agents.evaluation.runner import (
     Score,
     act_of,
     as_policy,
-    check_fit,
     play,
     play_solutions,
     policy_log_probs,
     solutions,
     sweep_batch,
 )
+from agents.policies.compatibility import check_fit
 from llm_envs.validation import check_range
 from llm_envs.world import World
 

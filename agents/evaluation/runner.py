@@ -10,14 +10,13 @@ import torch
 from stable_baselines3.common.save_util import load_from_zip_file
 from torch import Tensor
 
+from agents.policies.compatibility import check_fit
 from agents.policies.decoding import Reader
 from agents.policies.packing import on_device
-from llm_envs.adapters.spaces import action_space
 from llm_envs.engine import levels
 from llm_envs.engine.batch import BatchEnv
 from llm_envs.registration import build
 from llm_envs.validation import check_range
-from llm_envs.vocabulary import fingerprint
 from llm_envs.world import World
 
 Act = Callable[[dict[str, Tensor]], Tensor]  # observations (N, ...) -> actions (N, ...)
@@ -111,27 +110,6 @@ def load_policy(path: Path | str, device: str) -> Any:
     policy.load_state_dict(weights["policy"])
     policy.vocabulary = data.get("vocabulary")
     return policy
-
-
-def check_fit(policy: Any, world: World, world_id: str) -> None:
-    """Raise ValueError unless a policy reads what the world shows, in its words, and acts as it takes actions."""
-    reads, shows = sorted(getattr(policy.observation_space, "spaces", ())), sorted(world.bounds)
-    if reads != shows or policy.action_space != action_space(world):
-        raise ValueError(
-            f"the policy reads {reads} and acts in {policy.action_space}; {world_id} in this configuration shows "
-            f"{shows} and takes {action_space(world)}"
-        )
-    check_words(getattr(policy, "vocabulary", None), world, world_id)
-
-
-def check_words(known: str | None, world: World, world_id: str) -> str | None:
-    """Return the fingerprint of a world's words; ValueError if the known ones of a policy are others."""
-    words = fingerprint(world.tokenizer)
-    if known not in (None, words):
-        raise ValueError(
-            f"the policy learned other words than {world_id} has in this configuration, whose `pool` may differ too"
-        )
-    return words
 
 
 # ---------------------------------------------------------------------- playing

@@ -6,16 +6,31 @@ case: what differs is read again, in one pass with everybody's newest token.
 """
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from agents.backbones import Layout, tensors_of
+from agents.backbones import Backbone, Layout, tensors_of
 from agents.policies.packing import TEXT_FIELDS, last_position
 
-if TYPE_CHECKING:
-    from agents.policies.policy import TransformerPolicy
+
+class TextEncoder(Protocol):
+    """What the reader needs of a policy: a backbone, and how tokens and other fields become its input and output."""
+
+    trunk: Backbone | None
+    max_tokens_per_pass: int | None  # most tokens in one prefill; None: all at once
+    shares_beginnings: bool  # whether rows with equal beginnings are read once
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+
+    def embedded(self, texts: dict[str, Tensor], positions: Tensor) -> Tensor:
+        """Return the trunk's input (P, D) of packed text fields, (P,) each, at `positions` (P,)."""
+
+    def with_fields(self, latent: Tensor, fields: dict[str, Tensor]) -> Tensor:
+        """Return the trunk's features (N, D) with those of the observation's other fields added."""
 
 
 class Plan(NamedTuple):
@@ -34,7 +49,7 @@ class Reader:
     It is out of date once the policy's parameters change: call `forget`.
     """
 
-    def __init__(self, policy: "TransformerPolicy", rows: int) -> None:
+    def __init__(self, policy: TextEncoder, rows: int) -> None:
         assert policy.trunk is not None
         self.policy, self.trunk, self.rows = policy, policy.trunk, rows
         self.cache = self.trunk.new_cache(rows)

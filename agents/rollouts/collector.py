@@ -19,9 +19,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
-from agents.algorithms.kl_regularizer import Regularized
 from agents.distributed.group import Group
-from agents.evaluation.runner import check_words
+from agents.policies.compatibility import check_vocabulary
 from agents.policies.decoding import Plan, Reader
 from agents.policies.packing import on_device
 from agents.rollouts import cuda_graphs
@@ -30,7 +29,7 @@ from agents.rollouts.cuda_graphs import Acted
 from llm_envs.adapters.sb3 import TensorVecEnv
 
 
-class OnDeviceRollouts(Regularized):
+class OnDeviceRollouts:
     """Mixin, first in the bases of an SB3 on-policy algorithm; see the module.
 
     With an environment that is not a bare `TensorVecEnv` it warns once and runs SB3's own loop.
@@ -56,17 +55,17 @@ class OnDeviceRollouts(Regularized):
     def _setup_model(self) -> None:
         self._choose_buffer()
         super()._setup_model()  # type: ignore[misc]
-        self._check_words()
+        self._check_vocabulary()
 
     def set_env(self, env: Any, force_reset: bool = True) -> None:
         """SB3's; ValueError where tokens of the environment are not the words that the model has learned."""
         super().set_env(env, force_reset)  # type: ignore[misc]
-        self._check_words()
+        self._check_vocabulary()
 
-    def _check_words(self) -> None:
+    def _check_vocabulary(self) -> None:
         if isinstance(self.env, TensorVecEnv):
             batch = self.env.batch
-            self.vocabulary = check_words(self.vocabulary, batch.world, batch.identity.world_id)
+            self.vocabulary = check_vocabulary(self.vocabulary, batch.world, batch.identity.world_id)
         self.policy.vocabulary = self.vocabulary  # type: ignore[attr-defined]
 
     def _choose_buffer(self) -> None:
@@ -124,7 +123,7 @@ class OnDeviceRollouts(Regularized):
                 break
         self._record_episodes(rollout_buffer)  # before bootstrap and KL, which are no part of an episode's return
         with torch.no_grad():
-            self._punish(rollout_buffer)
+            self._adjust_rewards(rollout_buffer)
             self._finish_rollout(
                 rollout_buffer, lambda: policy.value(read(on_device(env.batch.tensors.obs, device))).flatten()
             )
@@ -137,7 +136,14 @@ class OnDeviceRollouts(Regularized):
     def train(self) -> None:
         """Run the algorithm's `train()`, in a data parallel run together with the other ranks."""
         with self.together():
-            super().train()
+            self._update()
+
+    def _update(self) -> None:
+        """Run the `train()` of the SB3 algorithm that this class is mixed into."""
+        super().train()  # type: ignore[misc]
+
+    def _adjust_rewards(self, buffer: SequenceRolloutBuffer) -> None:
+        """Change a whole rollout's rewards before its advantages are computed; a hook, nothing here."""
 
     def _decide(self, features: Tensor, obs: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor]:
         """Return what the buffer keeps of the observations, actions, values (N, 1), log-probs (N,); nothing waits."""

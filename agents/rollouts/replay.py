@@ -248,8 +248,8 @@ class Replaying:
         """Return what the update takes for V-trace's advantages (T, n) of stored rows; `used` (T, n) of them count."""
         return advantages
 
-    def _punish(self, buffer: Any) -> None:
-        super()._punish(buffer)  # type: ignore[misc]
+    def _adjust_rewards(self, buffer: Any) -> None:
+        super()._adjust_rewards(buffer)  # type: ignore[misc]
         if isinstance(buffer, ReplayRolloutBuffer):
             buffer.paid = buffer.tensors["rewards"].clone()  # the last moment without the values of today's policy
 

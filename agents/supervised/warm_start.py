@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents.evaluation.runner import check_fit, sweep_batch
+from agents.evaluation.runner import sweep_batch
 from agents.objectives.advantages import returns_to_go
+from agents.policies.compatibility import check_fit
 from agents.policies.packing import find_runs, gather, on_device
 
 

@@ -166,9 +166,9 @@ def test_what_does_not_fit_is_refused(tmp_path):
         HuggingFace(V, 6, HuggingFaceConfig(str(tmp_path)))
 
 
-@pytest.mark.parametrize("module", ["huggingface", "pretrained"])
+@pytest.mark.parametrize("module", ["huggingface", "hf_format", "hf_architecture"])
 def test_without_transformers_it_says_what_to_install(monkeypatch, module):
-    for name in ("huggingface", "pretrained"):
+    for name in ("huggingface", "hf_format", "hf_architecture"):
         monkeypatch.delitem(sys.modules, f"agents.backbones.{name}")
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(ImportError, match=r"pip install 'llm-envs\[hf\]'"):
