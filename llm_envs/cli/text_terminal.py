@@ -17,7 +17,7 @@ from rich.text import Text
 from llm_envs.cli.text_map import Exit, draw_map
 from llm_envs.registration import find, make_batch
 from llm_envs.text.compiler.pool import Book
-from llm_envs.text.language.replies import GO_ON, TEMPLATES
+from llm_envs.text.language.replies import RESTART_PROMPT, TEMPLATES
 from llm_envs.text.model.game import DIRECTIONS
 from llm_envs.text.records.codes import NONE, OPEN
 
@@ -278,6 +278,6 @@ class Terminal:
 
 def laid_out(feedback: str) -> str:
     """Return the game's words with the names of rooms, and the end, in paragraphs of their own."""
-    text = feedback.removesuffix(TEMPLATES[GO_ON]).rstrip()
+    text = feedback.removesuffix(TEMPLATES[RESTART_PROMPT]).rstrip()
     text = re.sub(r"\s+(-= .+? =-\n)", r"\n\n\1", text)
     return re.sub(r"\s+(\*\*\* .+? \*\*\*)\s+", r"\n\n\1\n\n", text)

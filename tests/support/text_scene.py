@@ -36,7 +36,7 @@ GAME = Game("made", "base", {thing.id: thing for thing in THINGS}, (), (), 'Find
 NUMBERS = number(GAME, ["look", "put iron key on long table", "take iron key"])
 SIZE = state_records.Size(16, 16, 24, 16, 64, 64, 128, 512, 1024, 1024)
 SHOWN = record(tokens=(np.int32, (512,)), length=np.int32, token_mask=(np.int8, (512,)))
-ANSWER = 1 << render.GRANTED | 1 << render.REPLY
+ANSWER = 1 << render.INFERRED | 1 << render.REPLY
 
 
 class Scene:
@@ -78,4 +78,4 @@ class Scene:
         """Return a reply that speaks of these things."""
         self.state.reply = number
         self.state.x, self.state.y, self.state.z = (NUMBERS.things.get(thing, codes.NONE) for thing in (x, y, z))
-        return self.say(render.tell, ANSWER)
+        return self.say(render.render_parts, ANSWER)

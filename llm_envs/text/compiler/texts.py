@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from llm_envs.text.language.pieces import GLUE, HEADER, Vocabulary, split
+from llm_envs.text.language.pieces import CONTINUATION, HEADER, Vocabulary, split
 from llm_envs.text.language.templates import HAS_SOME, IS_OPEN, LITERAL, Script, assemble
 from llm_envs.text.model.game import CONTAINERS, FIXED, SUPPORTERS, Game, kind_of
 from llm_envs.text.records.numbering import Numbers
@@ -38,7 +38,7 @@ class Texts:
         literals = {operands for one in laid for _, op, operands in one if op == LITERAL and operands}
         # Before a door's name, which has no "the", stands the glued form of its first piece.
         doors = [name for thing, name in zip(numbers.things, self.names, strict=False) if kind_of(thing) == "d"]
-        glued = {name: (GLUE + name[0], *name) for name in doors}
+        glued = {name: (CONTINUATION + name[0], *name) for name in doors}
         self.run, places = _share({*literals, *self.names, *glued.values(), *self.commands})
         self.starts, self.code = [], list[int]()
         for one in laid:

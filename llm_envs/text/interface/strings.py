@@ -10,7 +10,7 @@ from llm_envs.text.compiler.pool import Book, Pool
 from llm_envs.text.interface.masks import mark_commands
 from llm_envs.text.interface.typed_actions import pack
 from llm_envs.text.language.phrases import endless, most_points
-from llm_envs.text.language.render import longest_turn, say_description, say_inventory, tell_start, tell_turn
+from llm_envs.text.language.render import longest_turn, render_description, render_inventory, render_start, render_turn
 from llm_envs.text.parser.parser import parse
 from llm_envs.text.records.codes import GO, LOST, NONE, TAKE, WON
 from llm_envs.text.rules.quests import holds
@@ -31,11 +31,11 @@ def survey(states, row, levels, sheets, mask, order, commands, conditions, facts
     for k in range(sheets.shape[0]):
         sheets[k].length = 0
     if state.t == 0:
-        tell_start(state, level, sheets[0], 0)
+        render_start(state, level, sheets[0], 0)
     else:
-        tell_turn(state, level, sheets[0], 0)
-    say_description(state, level, sheets[1])
-    say_inventory(state, level, sheets[2])
+        render_turn(state, level, sheets[0], 0)
+    render_description(state, level, sheets[1])
+    render_inventory(state, level, sheets[2])
     for k in range(mask.shape[0]):
         mask[k] = 0
     mark_commands(mask, state, level)

@@ -2,7 +2,7 @@
 
 from numba import njit
 
-from llm_envs.text.language.render import PROMPT, put, tell_start, tell_turn
+from llm_envs.text.language.render import PROMPT, put, render_start, render_turn
 from llm_envs.vocabulary import END
 
 
@@ -27,7 +27,7 @@ def start_transcript(state, level, params, observation):
         observation.tokens[j] = 0
         observation.token_mask[j] = 0
     observation.length = 0
-    tell_start(state, level, observation, params.shows)
+    render_start(state, level, observation, params.shows)
     put(observation, PROMPT, 0)
 
 
@@ -45,7 +45,7 @@ def write_command(state, level, observation):
 @njit
 def write_answer(state, level, params, observation):
     """Write the reply and what else is shown, and the prompt for the next command."""
-    tell_turn(state, level, observation, params.shows)
+    render_turn(state, level, observation, params.shows)
     put(observation, PROMPT, 0)
 
 

@@ -64,7 +64,9 @@ def can_be_meant(level, verb, x, y, z, aside, number):
     """Say whether the parser can have found this in the level: the rules take these numbers as indices."""
     if verb >= VERBS + replies.REPLIES or number >= level.num_commands:
         return False
-    if aside != 0 and not (replies.GRANTED <= aside < replies.EMPTY_HANDS and has_all(level, VERBS + aside, x, y, z)):
+    if aside != 0 and not (
+        replies.INFERRED_WITH <= aside < replies.EMPTY_HANDS and has_all(level, VERBS + aside, x, y, z)
+    ):
         return False
     return has_all(level, verb, x, y, z)
 

@@ -15,7 +15,7 @@ from llm_envs.text.interface.masks import mask_commands, mask_list, mask_nothing
 from llm_envs.text.interface.strings import Host
 from llm_envs.text.interface.transcript import write_state, write_turn, write_word
 from llm_envs.text.interface.typed_actions import PACKED, step_text
-from llm_envs.text.language.pieces import Transcript, tokenizer
+from llm_envs.text.language.pieces import TranscriptReader, tokenizer
 from llm_envs.text.language.render import SHOW_DESCRIPTION, SHOW_INVENTORY, longest_turn
 from llm_envs.text.model.game import Game
 from llm_envs.text.records.codes import NONE, SHARP
@@ -109,7 +109,7 @@ def games_world(
         max_steps=max_steps * (words + 1 if action == "tokens" else 1),
         tokenizer=tokenizer(vocabulary.pieces),
         types_tokens=action == "tokens",
-        decode=describe_fields if observation == "state" else Transcript(vocabulary).decode,
+        decode=describe_fields if observation == "state" else TranscriptReader(vocabulary).decode,
         text_observation=observation == "text",
         parse=host.parse if host and action == "text" else None,
         action_names=tuple(next(iter(pool.books.values())).commands) if action == "text" else (),

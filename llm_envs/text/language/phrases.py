@@ -33,16 +33,16 @@ def _compile_replies() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
                 parts.append((WORDS, len(runs), len(literal)))
                 runs += [FIXED_IDS[piece] for piece in literal]
             if slot:
-                parts.append(_compile_slot(slot[1], glued=template[: slot.start()][-1:].strip() != ""))
+                parts.append(_compile_slot(slot[1], continues=template[: slot.start()][-1:].strip() != ""))
         starts.append(len(parts))
     return np.array(parts), np.array(starts), np.array(runs, np.int16)
 
 
-def _compile_slot(slot: str, glued: bool) -> tuple[int, int, int]:
+def _compile_slot(slot: str, continues: bool) -> tuple[int, int, int]:
     what, _, letter = slot.rpartition(" ")
-    if glued and what != "the":
+    if continues and what != "the":
         raise ValueError(f"a template of replies has no space before [{slot}]")
-    return (OTHERS[slot], 0, 0) if slot in OTHERS else (SLOTS[what], "xyz".index(letter), glued)
+    return (OTHERS[slot], 0, 0) if slot in OTHERS else (SLOTS[what], "xyz".index(letter), continues)
 
 
 PARTS, PARTS_FROM, RUNS = _compile_replies()

@@ -1,8 +1,9 @@
-"""Pieces: how texts are cut into tokens, by rule, and the closed vocabulary of a pool of games.
+"""Pieces: the subword tokens into which texts are cut, by rule, and the closed vocabulary of a pool of games.
 
 A piece is a word of letters and digits, with ' or - inside; a digit of what is all digits; or a single other mark. A
-piece glued to the one before it, without white space between, is written with ## in front, as WordPiece does: "the
-king's key." is the | king's | key | ##. and "10" is 1 | ##0. Joined pieces are the text again, white space apart.
+piece that continues the one before it, without white space between, is written with ## in front, as in WordPiece: "the
+king's key." is the | king's | key | ##. and "10" is 1 | ##0. Pieces joined give the text again, except that the kind
+and amount of its white space are lost.
 """
 
 import re
@@ -17,12 +18,12 @@ from llm_envs.text.model.game import DIRECTIONS
 from llm_envs.validation import power_of_two
 from llm_envs.vocabulary import END, SPECIAL
 
-GLUE = "##"
+CONTINUATION = "##"  # in front of a piece that no white space separates from the one before
 PROMPT = ">"  # before a command
 HEADER = "-= {} =-"  # around the name of a room
 SLOT = re.compile(r"\[([^\]]*)\]")  # in templates
-LARGEST = 32_767  # token numbers are int16
-SMALLEST = 128
+MAX_VOCABULARY = 32_767  # token numbers are int16
+MIN_VOCABULARY = 128
 _WORD = re.compile(r"[A-Za-z0-9]+(?:['-][A-Za-z0-9]+)*|.", re.DOTALL)
 
 
@@ -30,25 +31,28 @@ _WORD = re.compile(r"[A-Za-z0-9]+(?:['-][A-Za-z0-9]+)*|.", re.DOTALL)
 def _split_word(word: str) -> tuple[str, ...]:
     parts = _WORD.findall(word)
     parts = [piece for part in parts for piece in (part if part.isdigit() and part.isascii() else (part,))]
-    return (parts[0], *(GLUE + part for part in parts[1:]))
+    return (parts[0], *(CONTINUATION + part for part in parts[1:]))
 
 
-def split(text: str, glued: bool = False) -> list[str]:
-    """Cut a text into pieces; `glued`: nothing stands between it and the text before."""
+def split(text: str, continues: bool = False) -> list[str]:
+    """Cut a text into pieces; `continues`: no white space separates it from the text before."""
     pieces = [piece for word in text.split() for piece in _split_word(word)]
-    if glued and pieces and not text[0].isspace():
-        pieces[0] = GLUE + pieces[0]
+    if continues and pieces and not text[0].isspace():
+        pieces[0] = CONTINUATION + pieces[0]
     return pieces
 
 
 def tokenizer(pieces: Sequence[str]) -> Tokenizer:
     """Return a tokenizer whose tokens are these, in this order, and which cuts texts as `split` does."""
     ids = {piece: i for i, piece in enumerate(pieces)}
+    # WordPiece takes the longest known prefix of a word; a limit on a word's length would turn long ones into <pad>.
     made = Tokenizer(
-        models.WordPiece(ids, unk_token=SPECIAL[0], continuing_subword_prefix=GLUE, max_input_chars_per_word=1_000_000)
+        models.WordPiece(
+            ids, unk_token=SPECIAL[0], continuing_subword_prefix=CONTINUATION, max_input_chars_per_word=1_000_000
+        )
     )
     made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    made.decoder = decoders.WordPiece(prefix=GLUE, cleanup=False)
+    made.decoder = decoders.WordPiece(prefix=CONTINUATION, cleanup=False)
     made.add_special_tokens(list(SPECIAL))
     return made
 
@@ -64,7 +68,7 @@ def _number_words() -> list[str]:
 
 NUMBER_WORDS = _number_words()
 LARGE_NUMBER_WORDS = ("minus", "hundred", "thousand", "and")
-KINDS_OF_FOOD = ("raw", "burned", "grilled", "roasted", "fried", "sliced", "diced", "chopped")  # said before its name
+KINDS_OF_FOOD = ("raw", "burned", "grilled", "roasted", "fried", "sliced", "diced", "chopped")  # before its name
 
 
 def template_literals(template: str) -> Iterable[tuple[str, ...]]:
@@ -72,7 +76,7 @@ def template_literals(template: str) -> Iterable[tuple[str, ...]]:
     end = 0
     for slot in (*SLOT.finditer(template), None):
         literal = template[end : slot.start() if slot else None]
-        yield tuple(split(literal, glued=end > 0))
+        yield tuple(split(literal, continues=end > 0))
         end = slot.end() if slot else end
 
 
@@ -83,12 +87,13 @@ def _fixed() -> tuple[str, ...]:
         " ".join(KINDS_OF_FOOD), " ".join(NUMBER_WORDS), " ".join(LARGE_NUMBER_WORDS),
     ]  # fmt: skip
     pieces = [piece for text in texts for piece in split(text)]
-    pieces += [GLUE + piece for piece in (*"0123456789.,:", "the")]
+    pieces += [CONTINUATION + piece for piece in (*"0123456789.,:", "the")]
     pieces += [piece for template in replies.TEMPLATES.values() for run in template_literals(template) for piece in run]
     return (*SPECIAL, *dict.fromkeys(pieces))
 
 
-FIXED = _fixed()  # the first pieces of every vocabulary: kernels use their numbers as constants
+# The first pieces of every vocabulary: the same ids in all pools, which compiled rules hold as constants.
+FIXED = _fixed()
 FIXED_IDS = {piece: i for i, piece in enumerate(FIXED)}
 
 
@@ -97,12 +102,14 @@ class Vocabulary:
 
     def __init__(self, own: Iterable[str]) -> None:
         used = [*FIXED, *sorted(set(own).difference(FIXED_IDS))]
-        if len(used) > LARGEST:
-            raise ValueError(f"the games use {len(used)} different words and marks; there may be at most {LARGEST}")
-        total = max(SMALLEST, power_of_two(len(used)))
+        if len(used) > MAX_VOCABULARY:
+            raise ValueError(
+                f"the games use {len(used)} different words and marks; there may be at most {MAX_VOCABULARY}"
+            )
+        total = max(MIN_VOCABULARY, power_of_two(len(used)))
         self.pieces = (*used, *(f"<unused{k}>" for k in range(total - len(used))))
         self.ids = {piece: i for i, piece in enumerate(self.pieces)}
-        self.said = [_said(piece) for piece in self.pieces]
+        self.spellings = [_spelling(piece) for piece in self.pieces]
 
     def encode(self, text: str) -> list[int]:
         """Return a text's tokens; KeyError if it has a piece that no text of the pool has."""
@@ -110,41 +117,45 @@ class Vocabulary:
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of tokens."""
-        return self.go_on(ids).lstrip()
+        return self.decode_after(ids).lstrip()
 
-    def go_on(self, ids: Iterable[int]) -> str:
-        """Return the text of tokens after others: it begins with white space, unless the first is glued to those."""
-        text = "".join([self.said[i] for i in ids])
+    def decode_after(self, ids: Iterable[int]) -> str:
+        """Return the text of tokens that follow others: it begins with white space unless the first continues those."""
+        text = "".join([self.spellings[i] for i in ids])
         return text.replace(" =- ", " =-\n").replace(". -= ", ".\n-= ")
 
 
-def _said(piece: str) -> str:
-    """Return a piece as it is said after others: with a space before it, or without, or on a new line; no <end>."""
+def _spelling(piece: str) -> str:
+    """Return a piece as it is printed after others: after a space, or directly, or on a new line; <end> as nothing."""
     if piece == PROMPT:
         return "\n" + PROMPT
     if piece == SPECIAL[END]:
         return ""
-    return piece.removeprefix(GLUE) if piece.startswith(GLUE) else f" {piece}"
+    return piece.removeprefix(CONTINUATION) if piece.startswith(CONTINUATION) else f" {piece}"
 
 
-class Transcript:
-    """Reads transcripts as texts; what was read last is not read again where the next one goes on from it."""
+class TranscriptReader:
+    """Decodes transcripts; a transcript that extends the last one decoded costs only its new tokens."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
-        self.read, self.text = b"", ""  # the tokens read last, and their text
+        self.read, self.text = b"", ""  # the tokens decoded last, as bytes, and their text
 
     def decode(self, obs: Mapping[str, np.ndarray]) -> str:
-        """Return a transcript as a text to read, a line for each command."""
+        """Return a transcript as readable text, a line for each command.
+
+        Args:
+            obs: tokens (window,) int32, length (1,), token_mask (window,) int8, 1 where the policy wrote the token.
+        """
         length = int(obs["length"][0])
         tokens, mask = obs["tokens"][:length].tobytes(), obs["token_mask"][:length].tobytes()
         if not tokens.startswith(self.read):
             self.read, self.text = b"", ""
-        at = len(self.read) // 4
-        while at < length:
+        at = len(self.read) // 4  # int32
+        while at < length:  # a stretch of tokens by one author at a time
             end = mask.find(1 - mask[at], at)
             end = length if end < 0 else end
-            part = self.vocabulary.go_on(obs["tokens"][at:end].tolist())
+            part = self.vocabulary.decode_after(obs["tokens"][at:end].tolist())
             self.text += "\n" + part.lstrip() if at > 0 and mask[at - 1] > mask[at] else part
             at = end
         self.read = tokens

@@ -29,10 +29,10 @@ from llm_envs.text.records.codes import AJAR, COOKING, LOCKED, LOST, NONE, OPEN,
 PROMPT = FIXED_IDS[pieces.PROMPT]  # the token before a command
 SHOW_DESCRIPTION, SHOW_INVENTORY = 1, 2  # bits of `shows`
 # What there is to tell, in this order.
-OBJECTIVE, GRANTED, REPLY, GAIN, END_OF_GAME, SCORED, GO_ON, DESCRIPTION, INVENTORY = range(9)
-NOTICES = 1 << GAIN | 1 << END_OF_GAME | 1 << SCORED | 1 << GO_ON
-TURN = 1 << GRANTED | 1 << REPLY | NOTICES
-SILENCE = replies.DESCRIPTION  # a phrase without words: its template is empty
+OBJECTIVE, INFERRED, REPLY, GAIN, END_OF_GAME, SCORED, RESTART_PROMPT, DESCRIPTION, INVENTORY = range(9)
+NOTICES = 1 << GAIN | 1 << END_OF_GAME | 1 << SCORED | 1 << RESTART_PROMPT
+TURN = 1 << INFERRED | 1 << REPLY | NOTICES
+EMPTY = replies.DESCRIPTION  # a phrase without words: its template is empty
 
 
 @njit
@@ -44,31 +44,31 @@ def put(observation, token, typed):
 
 
 @njit
-def say_description(state, level, observation):
+def render_description(state, level, observation):
     """Append the description of the player's room."""
-    tell(state, level, observation, 1 << DESCRIPTION)
+    render_parts(state, level, observation, 1 << DESCRIPTION)
 
 
 @njit
-def say_inventory(state, level, observation):
+def render_inventory(state, level, observation):
     """Append what the player carries."""
-    tell(state, level, observation, 1 << INVENTORY)
+    render_parts(state, level, observation, 1 << INVENTORY)
 
 
 @njit
-def tell_turn(state, level, observation, shows):
+def render_turn(state, level, observation, shows):
     """Append the reply to the last command with its notices, then the texts in the bits of `shows`."""
-    tell(state, level, observation, TURN | shows << DESCRIPTION)
+    render_parts(state, level, observation, TURN | shows << DESCRIPTION)
 
 
 @njit
-def tell_start(state, level, observation, shows):
+def render_start(state, level, observation, shows):
     """Append the objective, the first description and, in the bits of `shows`, the inventory."""
-    tell(state, level, observation, 1 << OBJECTIVE | (shows | SHOW_DESCRIPTION) << DESCRIPTION)
+    render_parts(state, level, observation, 1 << OBJECTIVE | (shows | SHOW_DESCRIPTION) << DESCRIPTION)
 
 
 @njit
-def tell(state, level, observation, parts):
+def render_parts(state, level, observation, parts):
     """Append what the bits of `parts` name. All that is told passes through here: fewer calls are compiled sooner."""
     n = np.int64(observation.length)  # one type of numbers throughout: each is compiled anew
     for part in range(INVENTORY + 1):
@@ -84,14 +84,14 @@ def tell(state, level, observation, parts):
 @njit
 def text_of(state, level, part):
     """Return where in level.code the text of a part begins, or -1 - p for the phrase p."""
-    phrase = np.int64(SILENCE)
+    phrase = np.int64(EMPTY)
     if part == OBJECTIVE:
         return np.int64(level.objective)
     if part == DESCRIPTION:
         return np.int64(level.room_text[state.room])
     if part == REPLY:
         return reply_text(state, level)
-    if part == GRANTED:
+    if part == INFERRED:
         if state.aside != 0:
             phrase = np.int64(state.aside)
     elif part == INVENTORY:
@@ -100,7 +100,7 @@ def text_of(state, level, part):
         if state.gain != 0 and state.ending != LOST:  # a lost game no longer tells it
             phrase = replies.GONE_UP if state.gain > 0 else replies.CHANGED
     elif state.ending != PLAYING:
-        phrase = replies.GO_ON
+        phrase = replies.RESTART_PROMPT
         if part == END_OF_GAME:
             phrase = replies.THE_END if state.ending == WON else replies.YOU_LOST
         elif part == SCORED:
@@ -177,7 +177,7 @@ LONGEST_NUMBER = 12  # tokens of a slot for a number, in words or digits, with i
 def longest_turn(levels: np.ndarray, shows: int = SHOW_DESCRIPTION | SHOW_INVENTORY) -> int:
     """Return an upper bound on the tokens that a turn of any of these levels needs space for, with these `shows`.
 
-    A turn is what `tell_turn` writes, or the objective with the first description and the inventory.
+    A turn is what `render_turn` writes, or the objective with the first description and the inventory.
     """
     return max(_longest_turn(level, shows) for level in levels)
 
@@ -197,7 +197,7 @@ def _longest_turn(level: np.void, shows: int) -> int:
     said = [_longest_phrase(phrase, name, everything) for phrase in range(len(replies.TEMPLATES))]
     inventory = said[replies.CARRYING]
     reply = max(rooms, examined, objective, *said[: replies.REPLIES]) + max(said[replies.REPLIES : replies.GONE_UP])
-    notices = said[replies.GO_ON]
+    notices = said[replies.RESTART_PROMPT]
     for one, other in (("GONE_UP", "CHANGED"), ("THE_END", "YOU_LOST"), ("SCORED", "SCORED_IN_ALL")):
         notices += max(said[getattr(replies, one)], said[getattr(replies, other)])
     shown = (rooms if shows & SHOW_DESCRIPTION else 0) + (inventory if shows & SHOW_INVENTORY else 0)

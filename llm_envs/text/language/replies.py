@@ -1,12 +1,19 @@
-"""What the game answers: the texts of all replies but descriptions, in one table.
+"""The game's replies, apart from descriptions: one table of templates.
 
-A reply is a number in the state and the things x, y, z that it speaks of. In a template, [x] is the name of x, [the x]
-the name with its article (doors have none), [contents x] the list of what is in or on x, [hands] of what the player
-carries, [way x] a direction. In the answers to what was not understood z is a verb: [verb] is its word, [link] the
-preposition before its second thing. In all others z is what was taken for granted, which state.aside, the number of
-such a phrase as GRANTED, says first. [gain] is what the turn gained, in words, with "point" or "points"; [score] and
-[most] are digits; [points] and [turns] digits with a noun. The words are those of TextWorld's games (Inform 7's and its
-own), so that they can be compared.
+The state holds a reply's number and the things x, y, z that it mentions. The slots of a template:
+
+    [x]  [the x]        the name of x; with its article (doors have none)
+    [contents x]        the list of what is in or on x
+    [hands]             the list of what the player carries
+    [way x]             a direction
+    [verb]  [link]      in replies of the parser, where z is a verb: its word; the preposition before its second thing
+    [gain]              what the turn gained, in words, with "point" or "points"
+    [score]  [most]     the score, and the highest possible, in digits
+    [points]  [turns]   the score, and the number of turns, in digits with their noun
+
+Elsewhere z is the noun that the parser inferred, which a phrase before the reply mentions: state.aside holds the number
+of that phrase, INFERRED_WITH or another. The wording is that of TextWorld's games (Inform 7's and its own), so that
+transcripts can be compared.
 """
 
 # fmt: off
@@ -22,15 +29,15 @@ own), so that they can be compared.
     CANT_DRINK, SHUT_IN, IT_IS_FIXED, NOT_WEARABLE, NOT_WORN, NOT_ENTERABLE, NOT_INSIDE, NOT_UPON, VIOLENCE, CUT_LITTLE,
     CUT_HOW, NO_USE, FUTILE, DOOR_HERE, NO_THING, NO_DIRECTION, NO_NOUN, CANT_SEE, NO_VERB, NO_SENSE, ONLY_VERB,
     ONLY_WAY, ONLY_X, ONLY_XY, ASK_X, ASK_Y, ASK_IN, WHICH, SCORE_SO_FAR, WHICH_OF_THREE, NOT_ANIMATE, NOT_MANY, PARDON,
-    GRANTED, SUPPOSED, GRANTED_IN, SUPPOSED_BOTH, SUPPOSED_IN, EMPTY_HANDS, GONE_UP, CHANGED, THE_END, YOU_LOST, SCORED,
-    SCORED_IN_ALL, SO_FAR_IN_ALL, GO_ON,
+    INFERRED_WITH, INFERRED, INFERRED_IN, INFERRED_XY, INFERRED_XY_IN, EMPTY_HANDS, GONE_UP, CHANGED, THE_END,
+    YOU_LOST, SCORED, SCORED_IN_ALL, SO_FAR_IN_ALL, RESTART_PROMPT,
 ) = range(128)
 # fmt: on
-FIRST_REFUSAL, FIRST_PARSER = NO_WAY, CANT_SEE  # from these on
-REPLIES = GRANTED  # the numbers from here on are no replies by themselves
+FIRST_REFUSAL, FIRST_PARSER = NO_WAY, CANT_SEE  # the first of each kind
+REPLIES = INFERRED_WITH  # the number of replies; the phrases from here on accompany one
 
 TEMPLATES = {
-    # what is rendered from the state: no template
+    # descriptions, which the level holds
     DESCRIPTION: "",
     EXAMINED: "",
     GOAL: "",
@@ -148,12 +155,12 @@ TEMPLATES = {
     NOT_ANIMATE: "You can only do that to something animate.",
     NOT_MANY: "You can't use multiple objects with that verb.",
     PARDON: "I beg your pardon?",
-    # said before, after or in place of a reply
-    GRANTED: "(with [the z])",
-    SUPPOSED: "([the z])",
-    GRANTED_IN: "(in [the z])",
-    SUPPOSED_BOTH: "([the x] [link] [the y])",
-    SUPPOSED_IN: "([the x] in [the y])",
+    # before, after or in place of a reply
+    INFERRED_WITH: "(with [the z])",
+    INFERRED: "([the z])",
+    INFERRED_IN: "(in [the z])",
+    INFERRED_XY: "([the x] [link] [the y])",
+    INFERRED_XY_IN: "([the x] in [the y])",
     EMPTY_HANDS: "You are carrying nothing.",
     GONE_UP: "Your score has just gone up by [gain].",
     CHANGED: "Your score changed by [gain].",
@@ -162,14 +169,14 @@ TEMPLATES = {
     SCORED: "You scored [score] out of a possible [most], in [turns].",
     SCORED_IN_ALL: "You scored a total of [points], in [turns].",
     SO_FAR_IN_ALL: "You have so far scored [points], in [turns].",
-    GO_ON: "Would you like to RESTART, RESTORE a saved game, QUIT or UNDO the last command?",
+    RESTART_PROMPT: "Would you like to RESTART, RESTORE a saved game, QUIT or UNDO the last command?",
 }
 
 # The words of verbs and the prepositions before their second things, in the order of llm_envs.text.records.codes.
 VERB_WORDS = (
     "look", "inventory", "prepare", "go", "examine", "take", "drop", "put", "insert", "open", "close", "lock", "unlock",
     "eat", "drink", "slice", "dice", "chop", "cook",
-    # no verbs of the layout, but of the parser's answers
+    # no codes of their own; only replies of the parser mention them
     "get", "throw", "cut", "search", "push", "pull", "turn", "wear", "remove", "enter", "touch", "taste", "give",
 )  # fmt: skip
 LINKS = {"take": "from", "put": "on", "insert": "into"} | dict.fromkeys(

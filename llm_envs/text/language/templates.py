@@ -210,7 +210,7 @@ class Script:
         for place, (label, step, following) in enumerate(order):
             target = (step.target, label[1])
             operands = {
-                LITERAL: tuple(split(step.text, glued=not label[1])),
+                LITERAL: tuple(split(step.text, continues=not label[1])),
                 CONTENTS: (step.number,),
                 NOUN: (step.number,),
                 TEST: (step.conditions, target),

@@ -197,10 +197,10 @@ def taken_for_granted(parsed: Parsed, reading: Reading) -> Parsed:
     if len(things) == 2:
         x, y = things
         if "in" in said:
-            return parsed._replace(x=x, y=y, aside=replies.SUPPOSED_IN)
+            return parsed._replace(x=x, y=y, aside=replies.INFERRED_XY_IN)
         link = next((LINKING[one] for one in said if one in LINKING), LINKING["with"])
-        return parsed._replace(x=x, y=y, z=link, aside=replies.SUPPOSED_BOTH)
-    aside = {"with": replies.GRANTED, "in": replies.GRANTED_IN}.get(str(said[0]), replies.SUPPOSED)
+        return parsed._replace(x=x, y=y, z=link, aside=replies.INFERRED_XY)
+    aside = {"with": replies.INFERRED_WITH, "in": replies.INFERRED_IN}.get(str(said[0]), replies.INFERRED)
     return parsed._replace(z=things[0], aside=aside)
 
 

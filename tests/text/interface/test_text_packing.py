@@ -66,7 +66,7 @@ def cooking(rows: int = 1):
         pack(GO, 4, NONE),
         pack(VERBS + replies.EXAMINED, NONE, NONE),
         pack(VERBS + replies.ONLY_VERB, NONE, NONE, z=len(replies.VERB_WORDS)),
-        pack(EXAMINE, 0, NONE, z=NONE, aside=replies.SUPPOSED),
+        pack(EXAMINE, 0, NONE, z=NONE, aside=replies.INFERRED),
         pack(EXAMINE, 0, NONE, number=400),
     ],
 )

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_envs.text.language.pieces import FIXED, LARGEST, Transcript, Vocabulary, split, tokenizer
+from llm_envs.text.language.pieces import FIXED, MAX_VOCABULARY, TranscriptReader, Vocabulary, split, tokenizer
 
 
 def join(pieces: list[str]) -> str:
@@ -23,8 +23,8 @@ def test_pieces() -> None:
     cut_and_joined("The king-size bed isn't here.", "The king-size bed isn't here ##.")
     cut_and_joined("12 keys,\n\n 3rd  floor: 'x-'", "1 ##2 keys ##, 3rd floor ##: ' ##x ##- ##'")
     cut_and_joined("#1 ## café ---", "# ##1 # ### caf ##é - ##- ##-")
-    assert split("s, then", glued=True) == ["##s", "##,", "then"]
-    assert split(" then", glued=True) == ["then"]
+    assert split("s, then", continues=True) == ["##s", "##,", "then"]
+    assert split(" then", continues=True) == ["then"]
     assert join(["##s", "##,", "then"]) == "s, then"
 
 
@@ -35,7 +35,7 @@ def test_new_lines() -> None:
     vocabulary, start = Vocabulary(pieces), pieces.index("go")
     tokens, typed = np.array([vocabulary.ids[piece] for piece in pieces], np.int32), np.zeros(len(pieces), np.int8)
     typed[start : start + 2] = 1
-    reader = Transcript(vocabulary)
+    reader = TranscriptReader(vocabulary)
     for lengths in ([len(pieces)], [start, start + 1, start + 2, len(pieces)]):
         told = [reader.decode({"tokens": tokens, "length": np.array([n]), "token_mask": typed}) for n in lengths]
         assert told[-1] == "Go on.\n> go east\n-= Hall =-\nDust.\n> look No -= Hall =-."
@@ -59,7 +59,7 @@ def test_vocabulary() -> None:
     assert few.pieces[len(FIXED) : len(FIXED) + 3] == ("ant", "zebra", "<unused0>")
     assert (len(few.pieces), len(many.pieces)) == (512, 4096)
     assert len(set(many.pieces)) == 4096
-    full = LARGEST - len(FIXED)
+    full = MAX_VOCABULARY - len(FIXED)
     assert len(Vocabulary(f"w{k}" for k in range(full)).pieces) == 2**15
     with pytest.raises(ValueError, match="32768 different words and marks; there may be at most 32767"):
         Vocabulary(f"w{k}" for k in range(full + 1))

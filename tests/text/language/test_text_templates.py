@@ -33,18 +33,18 @@ def test_description_of_a_room(lock: str, door: str, inside: str, on: str, middl
     scene.state.lock[NUMBERS.locks["c_0"]] = getattr(codes, lock)
     scene.state.lock[NUMBERS.locks["d_0"]] = getattr(codes, door)
     start = '-= Kitchen =- You\'re in a "kitchen". You see'
-    assert scene.say(render.say_description) == f"{start} {middle} oak door."
+    assert scene.say(render.render_description) == f"{start} {middle} oak door."
 
 
 def test_floor_and_lists() -> None:
     scene = Scene().fill("r_1", "k_0", "o_0", "f_0")
     scene.state.room = 1
     hall = "-= King'S Hall 12 =- Echoes."
-    assert scene.say(render.say_description) == f"{hall} There is an iron key, some milk and an apple on the floor."
-    assert scene.fill("r_1").say(render.say_description) == hall
-    assert scene.say(render.say_inventory) == "You are carrying nothing."
-    assert scene.fill("I", "f_0", "k_0").say(render.say_inventory) == "You are carrying: an apple and an iron key."
-    assert scene.say(render.tell, 1 << render.OBJECTIVE) == 'Find the "key".'
+    assert scene.say(render.render_description) == f"{hall} There is an iron key, some milk and an apple on the floor."
+    assert scene.fill("r_1").say(render.render_description) == hall
+    assert scene.say(render.render_inventory) == "You are carrying nothing."
+    assert scene.fill("I", "f_0", "k_0").say(render.render_inventory) == "You are carrying: an apple and an iron key."
+    assert scene.say(render.render_parts, 1 << render.OBJECTIVE) == 'Find the "key".'
 
 
 @pytest.mark.parametrize(

@@ -216,7 +216,7 @@ def test_answers_any_text():
             reply = parsed.verb - VERBS
             assert 0 <= parsed.verb < VERBS + replies.REPLIES, text
             if reply < 0:
-                both = parsed.aside == replies.SUPPOSED_BOTH
+                both = parsed.aside == replies.INFERRED_XY
                 named = parsed[1:3] if both else parsed[1:4]
                 assert all(thing == NONE or thing < things for thing in named), text
                 assert not both or replies.VERB_WORDS[parsed.z] in replies.LINKS, text

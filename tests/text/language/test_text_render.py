@@ -32,7 +32,7 @@ def test_names_of_food(food: int, cut: int, name: str) -> None:
     for scene, printed in ((cooking, name), (Scene(), "an apple")):
         scene.fill("I", "f_0")
         scene.state.food[0], scene.state.cut[0] = food, cut
-        assert scene.say(render.say_inventory) == f"You are carrying: {printed}."
+        assert scene.say(render.render_inventory) == f"You are carrying: {printed}."
         assert scene.reply(replies.DROPPED, "f_0") == "You drop the apple on the ground."
     assert cooking.reply(replies.EXAMINED, "f_0") == f"Behold the {name.partition(' ')[2]}!"
 
@@ -65,15 +65,15 @@ def test_every_reply(reply: int) -> None:
         scene.state.z = codes.PUT if "[verb]" in replies.TEMPLATES[reply] else NUMBERS.things["s_0"]
     if "[way x]" in replies.TEMPLATES[reply]:
         scene.state.x = 2
-    assert scene.say(render.tell, ANSWER) == expected_reply(reply, scene)
+    assert scene.say(render.render_parts, ANSWER) == expected_reply(reply, scene)
 
 
 @pytest.mark.parametrize(
     ("aside", "words"),
     [
-        (replies.GRANTED, "(with the iron key) You unlock oak door."),
-        (replies.SUPPOSED, "(the iron key) You unlock oak door."),
-        (replies.GRANTED_IN, "(in the iron key) You unlock oak door."),
+        (replies.INFERRED_WITH, "(with the iron key) You unlock oak door."),
+        (replies.INFERRED, "(the iron key) You unlock oak door."),
+        (replies.INFERRED_IN, "(in the iron key) You unlock oak door."),
         (0, "You unlock oak door."),
     ],
 )
@@ -119,7 +119,7 @@ def test_notices(gain: int, score: int, turns: int, ending: int, text: str) -> N
     for k, (reward, flags) in enumerate(QUESTS):
         scene.level.quest_reward[k], scene.level.quest_flags[k] = reward, flags
     scene.state.gain, scene.state.score, scene.state.turns, scene.state.ending = gain, score, turns, ending
-    assert scene.say(render.tell, render.NOTICES) == text
+    assert scene.say(render.render_parts, render.NOTICES) == text
 
 
 def test_endless_scores() -> None:
@@ -127,7 +127,7 @@ def test_endless_scores() -> None:
     scene = Scene()
     scene.level.quests, scene.state.score, scene.state.turns, scene.state.ending = 1, 1, 2, codes.WON
     scene.level.quest_reward[0], scene.level.quest_flags[0] = 5, codes.REPEATABLE
-    assert scene.say(render.tell, render.NOTICES).startswith(
+    assert scene.say(render.render_parts, render.NOTICES).startswith(
         "*** The End *** You scored a total of 1 point, in 3 turns."
     )
     scene.state.ending = codes.PLAYING
@@ -160,14 +160,14 @@ def test_a_turn() -> None:
     told = "You pick up the iron key from the ground. Your score has just gone up by one point."
     room, hands = " -= King'S Hall 12 =- Echoes.", " You are carrying: an iron key."
     for shows, more in ((0, ""), (1, room), (2, hands), (3, room + hands)):
-        assert scene.say(render.tell_turn, shows) == told + more
-    assert scene.say(render.tell_start, 2) == f'Find the "key".{room}{hands}'
+        assert scene.say(render.render_turn, shows) == told + more
+    assert scene.say(render.render_start, 2) == f'Find the "key".{room}{hands}'
     shown = np.zeros(1, SHOWN).view(np.recarray)[0]
     render.put(shown, render.PROMPT, 0)
     start = scene.level.command_text[1]
     for k in range(scene.level.command_words[1]):
         render.put(shown, scene.level.tokens[start + k], 1)
-    render.tell(scene.state, scene.level, shown, ANSWER)
+    render.render_parts(scene.state, scene.level, shown, ANSWER)
     shown.length = listing.add_name(scene.level, shown, int(shown.length), len(NUMBERS.things) + 1)
     text = scene.vocabulary.decode(shown.tokens[: shown.length].tolist())
     assert text == "> put iron key on long table You pick up the iron key from the ground. King'S Hall 12"
@@ -196,6 +196,6 @@ def test_longest_turn_bounds_every_turn() -> None:
         state.gain, state.ending, state.turns = rng.integers(-9999, 9999), rng.integers(3), 123_456
         for shows in range(4):
             shown.length = 0
-            render.tell_turn(state, scene.level, shown, shows)
+            render.render_turn(state, scene.level, shown, shows)
             longest[shows] = max(longest[shows], int(shown.length))
     assert all(told <= bound < 2 * told for told, bound in zip(longest, bounds, strict=True)), (longest, bounds)
