@@ -70,9 +70,8 @@ def _register_in_gymnasium(world_id: str) -> None:
     if world_id not in registry:
         register(
             id=world_id,
-            entry_point="llm_envs.adapters.gym:make_single",
-            vector_entry_point="llm_envs.adapters.gym:make_vector",
-            kwargs={"world_id": world_id},
+            entry_point=f"llm_envs.adapters.entry_points:single/{world_id}",
+            vector_entry_point=f"llm_envs.adapters.entry_points:vector/{world_id}",
         )
 
 
@@ -93,7 +92,9 @@ def build(world_id: str, config: dict[str, Any]) -> "World":
     valid = inspect.signature(builder).parameters
     for name in config:
         if name not in valid:
-            raise TypeError(f"{world_id} has no option {name!r}; its options are {', '.join(valid)}")
+            # In Python's own words, by which other libraries recognise what they may leave out and try again.
+            options = f"the options of {world_id} are {', '.join(valid)}"
+            raise TypeError(f"{world_id} got an unexpected keyword argument {name!r}; {options}")
     return builder(**config)
 
 

@@ -8,15 +8,12 @@ from llm_envs.engine.batch import BatchEnv
 from llm_envs.world import World
 
 SECONDS_PER_FRAME = 0.1
+RENDER_MODES = ("ansi", "human", "rgb_array")  # of every world: text can be printed and drawn
+METADATA = {"render_modes": list(RENDER_MODES), "render_fps": round(1 / SECONDS_PER_FRAME)}
 
 
 def _speaks_text(world: World) -> bool:
     return world.text_observation or world.parse is not None
-
-
-def render_modes(world: World) -> list[str]:
-    """Return the render modes of a world: text always, pictures where it draws them."""
-    return ["ansi", "human"] + (["rgb_array"] if world.frame is not None else [])
 
 
 def draw(batch: BatchEnv, row: int, render_mode: str | None) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.vector.utils import batch_space
 
-from llm_envs.adapters.common import SECONDS_PER_FRAME, _speaks_text, draw, render_modes
+from llm_envs.adapters.common import RENDER_MODES, SECONDS_PER_FRAME, _speaks_text, draw
 from llm_envs.adapters.spaces import action_space, observation_space
 from llm_envs.engine.batch import BatchEnv
 from llm_envs.registration import make_batch
@@ -60,9 +60,9 @@ class GymEnv(gym.Env):
     def __init__(self, batch: BatchEnv, render_mode: str | None = None) -> None:
         world = batch.world
         if render_mode is not None:
-            check_choice("render_mode", render_mode, tuple(render_modes(world)))
+            check_choice("render_mode", render_mode, RENDER_MODES)
         self.batch, self.render_mode = batch, render_mode
-        self.metadata = {"render_modes": render_modes(world), "render_fps": round(1 / SECONDS_PER_FRAME)}
+        self.metadata = {"render_modes": list(RENDER_MODES), "render_fps": round(1 / SECONDS_PER_FRAME)}
         self.observation_space, self.action_space = observation_space(world), action_space(world)
         self._discrete, self._texts = isinstance(world.actions, int), _speaks_text(world)
         self._over = False
@@ -152,10 +152,10 @@ class GymVectorEnv(gym.vector.VectorEnv):
     def __init__(self, batch: BatchEnv, render_mode: str | None = None, copy: bool = True) -> None:
         world = batch.world
         if render_mode is not None:
-            check_choice("render_mode", render_mode, tuple(render_modes(world)))
+            check_choice("render_mode", render_mode, RENDER_MODES)
         self.batch, self.num_envs, self.render_mode, self.copy = batch, batch.num_envs, render_mode, copy
         mode = next(mode for mode, name in AUTORESETS.items() if name == batch.autoreset)
-        self.metadata = {"render_modes": render_modes(world), "autoreset_mode": mode}
+        self.metadata = {"render_modes": list(RENDER_MODES), "autoreset_mode": mode}
         self.single_observation_space, self.single_action_space = observation_space(world), action_space(world)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)

@@ -15,10 +15,11 @@ import torch
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
-from llm_envs.adapters.common import draw
+from llm_envs.adapters.common import RENDER_MODES, draw
 from llm_envs.adapters.spaces import action_space, observation_space
 from llm_envs.engine.batch import BatchEnv, Step
 from llm_envs.registration import make_batch
+from llm_envs.validation import check_choice
 
 
 class TensorVecEnv(VecEnv):
@@ -42,6 +43,8 @@ class TensorVecEnv(VecEnv):
             raise ValueError("Stable-Baselines3 has no text spaces; use observation='tokens' and action='index'")
         if batch.autoreset != "same_step":
             raise ValueError("Stable-Baselines3 needs rows that begin again in their last step: autoreset='same_step'")
+        if render_mode is not None:
+            check_choice("render_mode", render_mode, RENDER_MODES)
         self.batch, self._row_attributes = batch, {"render_mode": [render_mode] * batch.num_envs}
         super().__init__(batch.num_envs, observation_space(batch.world), action_space(batch.world))
         self._pending: np.ndarray | None = None

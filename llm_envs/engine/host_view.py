@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from llm_envs.engine import pictures
 from llm_envs.validation import check_range
 from llm_envs.world import World
 
@@ -140,7 +141,13 @@ class HostView:
         check_range("row", row, 0, self.num_envs - 1)
         if self.world.render is not None:
             return self.world.render(*self.row(row))
-        return self.decode_row({name: value[row] for name, value in self.to_host().obs.items()})
+        return self.decode_row(self._row_observation(row))
+
+    def _row_observation(self, row: int) -> dict[str, np.ndarray]:
+        """Return one row's observation on the host: live views, or copies from a GPU."""
+        if self._on_host:
+            return {name: value[row] for name, value in self.arrays.obs.items()}
+        return {name: value[row].cpu().numpy() for name, value in self.tensors.obs.items()}
 
     def to_host(self) -> Step:
         """Return the last step as NumPy copies, from any device."""
@@ -156,10 +163,14 @@ class HostView:
         return Step(**groups, **{name: getattr(step, name).cpu().numpy() for name in plain})
 
     def frame(self, row: int = 0) -> np.ndarray:
-        """Return row `row` as an image, (height, width, 3) uint8; ValueError where the world draws none."""
-        if self.world.frame is None:
-            raise ValueError(f"{self.identity.world_id} has no image; render_mode 'ansi' shows it as text")
-        return self.world.frame(*self.row(row))
+        """Return row `row` as a picture, (height, width, 3) uint8: the world's own, else its text on a page."""
+        check_range("row", row, 0, self.num_envs - 1)
+        if self.world.frame is not None:
+            return self.world.frame(*self.row(row))
+        obs = self._row_observation(row)
+        if self.world.tokenizer is not None and {"tokens", "length"} <= set(obs):
+            return pictures.draw_transcript(self.world, obs, int(self.row(row)[0].t), self.decode_row)
+        return pictures.draw_text(self.render(row))
 
     def action_masks(self) -> np.ndarray:
         """Return which actions are legal now, (N, A) bool; all of them in a world without `action_mask`.

@@ -119,22 +119,6 @@ def test_wrappers_of_gymnasium_for_one_environment(tmp_path):
     assert [path.suffix for path in (tmp_path / "videos").iterdir()] == [".mp4"]
 
 
-def test_render_modes(capsys):
-    env = gym.make(ADDITION, levels=[(2, 3)], render_mode="ansi")
-    env.reset(seed=0)
-    env.step(9)
-    assert env.render() == "2+3=5"
-    env = gym.make(ADDITION, levels=[(2, 3)], render_mode="human")
-    env.reset(seed=0)
-    env.step(9)
-    assert capsys.readouterr().out == "2+3=\n2+3=5\n"
-    frame = gym.make_vec(ROOMS, num_envs=2, render_mode="rgb_array", size=7)
-    frame.reset(seed=0)
-    assert [(image.shape, image.dtype) for image in frame.render()] == [((112, 112, 3), np.uint8)] * 2
-    with pytest.raises(ValueError, match="render_mode is 'rgb_array'; it must be one of 'ansi', 'human'"):
-        gym.make(ADDITION, render_mode="rgb_array")
-
-
 def test_one_environment_never_resets_itself():
     env = gym.make(ADDITION, levels=[(2, 3)]).unwrapped
     with pytest.raises(RuntimeError, match="before step"):
