@@ -114,7 +114,7 @@ def make_trainer(
     rows = [
         {
             "prompt": batch.world.tokenizer.decode(tokens[i, : int(lengths[i, 0])].tolist()),
-            "solution": copy.solution(*batch.row(i)[1:]),
+            "solution": copy.solution(batch.row(i)),
         }
         for i in range(batch.num_envs)
     ]

@@ -115,15 +115,14 @@ def ask(request: urllib.request.Request, timeout: float) -> str:
 def random_agent(env: gym.Env, seed: int) -> Agent:
     """Return a player that draws one of the admissible commands."""
     rng, batch = random.Random(seed), env.unwrapped.batch  # type: ignore[attr-defined]
-    return lambda prompt: rng.choice(batch.world.info(batch, 0)["admissible_commands"])
+    return lambda prompt: rng.choice(batch.info(0)["admissible_commands"])
 
 
 def oracle_agent(env: gym.Env, seed: int) -> Agent:
     """Return a player that knows the solution."""
     batch = env.unwrapped.batch  # type: ignore[attr-defined]
-    _, level, params = batch.row(0)
     names = batch.world.action_names
-    commands = iter([one if isinstance(one, str) else names[one] for one in batch.world.solution(level, params)])
+    commands = iter([one if isinstance(one, str) else names[one] for one in batch.world.solution(batch.row(0))])
     return lambda prompt: next(commands, "look")
 
 
@@ -166,7 +165,7 @@ def make_env(game: str, steps: int, split: str | None = None) -> gym.Env:
     if game.endswith((".yaml", ".yml")):
         return gym.make("Text/Story-v0", stories=[game], **options)
     env = gym.make(game, split=split, **options)
-    if split is None and not env.unwrapped.batch.world.own_levels:  # type: ignore[attr-defined]
+    if split is None and not env.unwrapped.batch.world.custom_levels:  # type: ignore[attr-defined]
         return gym.make(game, split="test", **options)
     return env
 

@@ -19,9 +19,9 @@ def play(env: gym.Env, seed: int, solve: bool) -> tuple[float, int, str]:
     """Play one game at random, or by its solution; return its score, its turns and the transcript."""
     rng = random.Random(seed)
     transcript, info = env.reset(seed=seed)
-    _, level, params = env.unwrapped.batch.row(0)
+    row = env.unwrapped.batch.row(0)
     world = env.unwrapped.batch.world
-    solution = [world.action_names[action] for action in world.solution(level, params)]
+    solution = [world.action_names[action] for action in world.solution(row)]
     score, turns, over = 0.0, 0, False
     while not over:
         command = solution[turns] if solve else rng.choice(info["admissible_commands"])

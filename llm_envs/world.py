@@ -1,21 +1,16 @@
 """What a world is: four records, three rules, named signals, a pool of levels.
 
-A world's file writes its rules for one row, as plain scalar functions under `numba.njit`:
+A world's file writes its `Rules` for one row, as plain scalar functions under `numba.njit`, and one builder, a function
+whose keyword arguments are the configuration and which returns a `World`. The engine owns the rest: the clock
+`state.t`, the generator `state.rng`, the time limit, the weighting of signals, the next episode.
 
-    reset(state, level, params)                    write the first state
-    step(state, level, params, action, signals)    change the state, set signals by name, return terminated
-    observe(state, level, params, observation)     write every field of the observation
-
-`observe` runs once after each `reset` (then `state.t` is 0) and once after each `step`, on the record that it wrote for
-that row before: a world that shows a growing transcript may append to it.
-
-and one builder, a function whose keyword arguments are the configuration and which returns a `World`. The engine owns
-the rest: the clock `state.t`, the generator `state.rng`, the time limit, the weighting of signals, the next episode.
+What a world does beside its rules, in Python on the host, are hooks: reading and writing text (`TextInterface`), drawing
+(`Display`) and solving a level. Every hook takes one `Row`.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,7 +29,7 @@ HEADER = {
 }
 
 
-_kinds: dict[np.dtype, np.dtype] = {}
+_kinds: dict[np.dtype, np.dtype] = {}  # the record types in use, each once
 
 
 def keep(kind: np.dtype) -> np.dtype:
@@ -85,40 +80,145 @@ class Vector:
     shape: tuple[int, ...]
 
 
+class Row(NamedTuple):
+    """One row of a batch as hooks see it: records with attributes, to be read and never written.
+
+    On the CPU they are live, and change with the next step. Where text is made of a stored observation, `state` and
+    `level` are None.
+    """
+
+    state: Any
+    level: Any
+    params: Any
+    observation: Mapping[str, np.ndarray]  # by field, without a batch dimension
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What happens in one row; plain scalar functions under `numba.njit`.
+
+    `observe` runs once after each `reset` (then `state.t` is 0) and once after each `step`, on the record that it wrote
+    for that row before: a world with a `Transcript` appends to it.
+    """
+
+    reset: Callable  # (state, level, params): write the first state
+    step: Callable  # (state, level, params, action, signals) -> terminated; set signals by name
+    observe: Callable  # (state, level, params, observation): write the observation
+    valid: Callable | None = None  # (state, level, params) -> whether a restored state can be; see World.bounds
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """A text that only grows, whose fields are (part of) the observation; `llm_envs.engine.transcript` writes it.
+
+    Args:
+        window: T, the most tokens it holds.
+        vocab_size: V; tokens are 0 .. V - 1, and 0 pads on the right.
+        authors: whether `token_mask` says who wrote each token.
+    """
+
+    window: int
+    vocab_size: int
+    authors: bool = False
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """Return the fields for `record`: tokens (T,) int32, length int32 and, with authors, token_mask (T,) int8."""
+        fields = {"tokens": (np.int32, (self.window,)), "length": np.int32}
+        return fields | ({"token_mask": (np.int8, (self.window,))} if self.authors else {})
+
+    @property
+    def bounds(self) -> dict[str, tuple[float, float]]:
+        """Return the bounds of `fields`."""
+        bounds = {"tokens": (0, self.vocab_size - 1), "length": (0, self.window)}
+        return bounds | ({"token_mask": (0, 1)} if self.authors else {})
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextInterface:
+    """How a world reads and writes text."""
+
+    tokenizer: Any = None  # tokenizers.Tokenizer of the observation's `tokens`
+    actions_are_tokens: bool = False  # an action is the next token of the text
+    observe_text: bool = False  # the views show decode()'s text in place of the fields
+    decode: Callable[[Row], str] | None = None  # reads row.observation alone; default: its tokens, or its fields
+    parse: Callable[[str, Row], Any] | None = None  # -> action; the views then take strings
+    info: Callable[[Row], dict[str, Any]] | None = None  # what the string form adds to `info`
+
+
+@dataclass(frozen=True, kw_only=True)
+class Display:
+    """How a world is drawn for people."""
+
+    render: Callable[[Row], str] | None = None  # text for a terminal; default: the observation as text
+    frame: Callable[[Row], np.ndarray] | None = None  # (height, width, 3) uint8; default: the text as a picture
+    action_names: tuple[str, ...] = ()  # one a discrete action, where actions have names
+
+
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """One environment in one configuration, as its builder returns it. The engine reads it and changes nothing."""
+    """One environment in one configuration, as its builder returns it. The engine reads it and changes nothing.
 
-    reset: Callable  # the rules, under numba.njit
-    step: Callable
-    observe: Callable
+    Raises:
+        ValueError: what the engine cannot run, with the reason.
+    """
+
+    rules: Rules
     params: np.ndarray  # (1,) record, read only
     levels: np.ndarray  # (M,) records: the whole pool, all splits; equal contents are equal levels
     state: np.dtype  # from state_record()
     observation: np.dtype
-    bounds: Mapping[str, tuple[float, float]]  # observation field -> (low, high), inclusive
-    actions: int | Vector  # number of discrete actions, or a continuous action
+    bounds: Mapping[str, tuple[float, float]]  # (low, high), inclusive, of each field of the observation and the state
+    actions: int | Vector | np.dtype  # number of discrete actions, a continuous action, or a record that parse() returns
     signals: Mapping[str, float]  # reward terms and their default weights
     max_steps: int = 0  # time limit; 0 for none
-    own_levels: bool = False  # the user brought the levels: then nothing is held out by default
-    tokenizer: Any = None  # tokenizers.Tokenizer of `tokens`, where the world speaks
-    types_tokens: bool = False  # an action is the next token of the text
-    decode: Callable[[Mapping], str] | None = None  # one row's observation -> text; default: its tokens
-    text_observation: bool = False  # the views show decode()'s text in place of the fields
-    parse: Callable[..., int] | None = None  # (text, batch, row) -> action; the views then take strings
-    action_names: tuple[str, ...] = ()  # one a discrete action, where actions have names
-    render: Callable[..., str] | None = None  # (state, level, params) -> text for a terminal
-    frame: Callable[..., np.ndarray] | None = None  # (state, level, params) -> (height, width, 3) uint8
-    info: Callable[..., dict] | None = None  # (batch, row) -> what the string form puts into `info`
-    solution: Callable[..., list] | None = None  # (level, params) -> a best list of actions from the start
+    custom_levels: bool = False  # the user brought the levels: then nothing is held out by default
+    transcript: Transcript | None = None  # where the observation has one
+    text: TextInterface | None = None
+    display: Display | None = None
+    solution: Callable[[Row], list] | None = None  # a best list of actions from the start of row.level
 
     def __post_init__(self) -> None:
         """Refuse what the engine cannot run, with the reason."""
         if tuple(self.state.names or ())[: len(HEADER)] != tuple(HEADER):
             raise ValueError("the state must be made by state_record(), which puts the engine's fields first")
-        if set(self.bounds) != set(self.observation.names or ()):
-            raise ValueError(f"bounds are for {sorted(self.bounds)}, the observation has {self.observation.names}")
+        observed, own = set(self.observation.names or ()), set(self.state.names or ()) - set(HEADER)
+        if not observed <= set(self.bounds) <= observed | own:
+            raise ValueError(f"bounds are for {sorted(self.bounds)}; the observation has {self.observation.names}")
+        unbounded = sorted(own - set(self.bounds))
+        if unbounded and self.rules.valid is None:
+            raise ValueError(f"the state's fields {unbounded} need bounds, or the rules a `valid`, to check snapshots by")
         if not self.signals:
-            raise ValueError("a world needs at least one signal, or no reward can be told")
+            raise ValueError("a world needs at least one signal: it is what rewards are made of")
         if not len(self.levels):
             raise ValueError("the pool of levels is empty")
+
+    @property
+    def takes_text(self) -> bool:
+        """Whether actions are strings in the views."""
+        return self.text is not None and self.text.parse is not None
+
+    @property
+    def shows_text(self) -> bool:
+        """Whether observations are strings in the views."""
+        return self.text is not None and self.text.observe_text
+
+    @property
+    def uses_strings(self) -> bool:
+        """Whether observations or actions are strings in the views."""
+        return self.takes_text or self.shows_text
+
+    @property
+    def actions_are_tokens(self) -> bool:
+        """Whether an action is the next token of the text."""
+        return self.text is not None and self.text.actions_are_tokens
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizers.Tokenizer of the observation's tokens, or None."""
+        return self.text.tokenizer if self.text else None
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        """The names of the discrete actions, or () where they have none."""
+        return self.display.action_names if self.display else ()

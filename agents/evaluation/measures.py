@@ -35,7 +35,7 @@ def writes(world: World) -> bool:
 def text(world: World, actions: np.ndarray) -> list[int]:
     """Return what a sequence of actions (T,) wrote, without the closing <end> where the actions are the tokens."""
     said = actions.tolist()
-    return said[:-1] if world.types_tokens and said and said[-1] == END else said
+    return said[:-1] if world.actions_are_tokens and said and said[-1] == END else said
 
 
 def text_means(world: World, played: Played, plans: list[np.ndarray] | None) -> dict[str, list[float]]:

@@ -59,7 +59,7 @@ def policy_log_probs(policy: Any) -> Score:
 def random_actions(batch: BatchEnv, seed: int) -> Act:
     """Return a function that draws uniformly among the legal actions, or from the box; ValueError for typed text."""
     generator, world = torch.Generator().manual_seed(seed), batch.world
-    if world.parse is not None:
+    if world.takes_text:
         raise ValueError("random actions cannot be typed as text; choose another form of action, such as 'admissible'")
 
     def act(obs: dict[str, Tensor]) -> Tensor:
@@ -130,7 +130,7 @@ class Played:
 
 def held_out(world: World, split: str) -> str:
     """Return the split, or "all" where the user brought the levels: of those none are held out."""
-    return "all" if world.own_levels else split
+    return "all" if world.custom_levels else split
 
 
 def sweep_batch(
@@ -213,11 +213,11 @@ def solutions(batch: BatchEnv) -> list[np.ndarray]:
     Raises:
         ValueError: a level has none.
     """
-    world, params, found = batch.world, batch.row(0)[2], []
+    world, row, found = batch.world, batch.row(0), []
     pool = world.levels.view(np.recarray)
     for k in range(len(pool)):
         try:
-            found.append(np.array(world.solution(pool[k], params)))  # type: ignore[misc]
+            found.append(np.array(world.solution(row._replace(level=pool[k]))))  # type: ignore[misc]
         except ValueError as error:
             raise ValueError(f"level {k} has no solution ({error}); pass oracle=False to go without") from error
     return found

@@ -100,7 +100,7 @@ def begin(job: Job, model: Any) -> dict[str, Any]:
         job.console.print(
             f"{options.algo.upper()} on {options.world} on {job.device}{ranks}: {size:,} parameters, "
             f"{env.batch.num_levels:,} training levels"
-            + (", your own: none is held out, validation and test are on the same" if job.world.own_levels else "")
+            + (", your own: none is held out, validation and test are on the same" if job.world.custom_levels else "")
         )
         if options.warm.epochs:
             imitate(model, job)

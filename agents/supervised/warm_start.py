@@ -38,7 +38,7 @@ def demonstrations(
     if learner is not None:
         check_fit(learner, batch.world, world_id)
     obs = batch.reset(seed=0)
-    plans = [batch.world.solution(*batch.row(i)[1:]) for i in range(count)]
+    plans = [batch.world.solution(batch.row(i)) for i in range(count)]
     longest = max(map(len, plans))
     seen = {name: value.new_empty((longest, *value.shape)) for name, value in obs.items()}
     played, paid, ended = [], [], []

@@ -1,19 +1,16 @@
-"""What the views share: render modes, drawing a row, and whether a world speaks in strings."""
+"""What the views share: render modes and drawing a row."""
 
 from typing import Any
 
 import gymnasium as gym
 
 from llm_envs.engine.batch import BatchEnv
-from llm_envs.world import World
 
 SECONDS_PER_FRAME = 0.1
 RENDER_MODES = ("ansi", "human", "rgb_array")  # of every world: text can be printed and drawn
 METADATA = {"render_modes": list(RENDER_MODES), "render_fps": round(1 / SECONDS_PER_FRAME)}
 
 
-def _speaks_text(world: World) -> bool:
-    return world.text_observation or world.parse is not None
 
 
 def draw(batch: BatchEnv, row: int, render_mode: str | None) -> Any:

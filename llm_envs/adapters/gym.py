@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.vector.utils import batch_space
 
-from llm_envs.adapters.common import RENDER_MODES, SECONDS_PER_FRAME, _speaks_text, draw
+from llm_envs.adapters.common import RENDER_MODES, SECONDS_PER_FRAME, draw
 from llm_envs.adapters.spaces import action_space, observation_space
 from llm_envs.engine.batch import BatchEnv
 from llm_envs.registration import make_batch
@@ -46,7 +46,7 @@ def make_vector(
     if mode not in AUTORESETS:
         raise ValueError(f"autoreset_mode is {mode.value!r}; it must be one of {[m.value for m in AUTORESETS]}")
     batch = make_batch(world_id, num_envs, autoreset=AUTORESETS[mode], **options)
-    if _speaks_text(batch.world):
+    if batch.world.uses_strings:
         return SyncVectorEnv([lambda: make_single(world_id, render_mode, **options)] * num_envs, autoreset_mode=mode)
     return GymVectorEnv(batch, render_mode)
 
@@ -64,14 +64,14 @@ class GymEnv(gym.Env):
         self.batch, self.render_mode = batch, render_mode
         self.metadata = {"render_modes": list(RENDER_MODES), "render_fps": round(1 / SECONDS_PER_FRAME)}
         self.observation_space, self.action_space = observation_space(world), action_space(world)
-        self._discrete, self._texts = isinstance(world.actions, int), _speaks_text(world)
+        self._discrete, self._texts = isinstance(world.actions, int), world.uses_strings
         self._over = False
         # Bound once, as views of the one row: looking these up costs as much as a step.
         now = batch.arrays
         self._row = {name: value[0] for name, value in now.obs.items()}
         self._signals = {name: value[:1] for name, value in now.signals.items()}
         self._reward, self._terminated, self._truncated = now.reward, now.terminated, now.truncated
-        self._action, self._typed = batch.action_buffer, world.parse is not None
+        self._action, self._typed = batch.action_buffer, world.takes_text
         self._legal = range(world.actions if isinstance(world.actions, int) else 0)
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, dict]:
@@ -119,14 +119,13 @@ class GymEnv(gym.Env):
 
     def _observe(self) -> Any:
         """Return the observation as copies, or as text."""
-        if self.batch.world.text_observation:
+        if self.batch.world.shows_text:
             return self.batch.decode_row(self._row)
         return {name: value.copy() for name, value in self._row.items()}
 
     def _describe(self) -> dict[str, Any]:
         """Return what a text world's string form tells beside the observation."""
-        world = self.batch.world
-        return world.info(self.batch, 0) if self._texts and world.info is not None else {}
+        return self.batch.info(0) if self._texts else {}
 
     def action_masks(self) -> np.ndarray:
         """Return which actions are legal now, (A,) bool: what sb3_contrib's MaskablePPO asks for."""

@@ -39,7 +39,7 @@ class TensorVecEnv(VecEnv):
         self, world_id: str | BatchEnv, num_envs: int = 1, render_mode: str | None = None, **options: Any
     ) -> None:
         batch = world_id if isinstance(world_id, BatchEnv) else make_batch(world_id, num_envs, **options)
-        if batch.world.text_observation or batch.world.parse is not None:
+        if batch.world.uses_strings:
             raise ValueError("Stable-Baselines3 has no text spaces; use observation='tokens' and action='index'")
         if batch.autoreset != "same_step":
             raise ValueError("Stable-Baselines3 needs rows that begin again in their last step: autoreset='same_step'")

@@ -15,7 +15,7 @@ LONGEST_COMMAND = 256
 
 def observation_space(world: "World") -> spaces.Space:
     """Return the space of one row's observation; scalar fields are boxes of shape (1,)."""
-    if world.text_observation:
+    if world.shows_text:
         return spaces.Text(_longest(world), min_length=0, charset=_characters(world))
     return spaces.Dict({name: _box(world, name) for name in world.observation.names or ()})
 
@@ -41,7 +41,7 @@ def _box(world: "World", name: str) -> spaces.Box:
 
 def action_space(world: "World") -> spaces.Space:
     """Return the space of one row's action."""
-    if world.parse is not None:
+    if world.takes_text:
         return spaces.Text(LONGEST_COMMAND, min_length=0, charset=_characters(world))
     if isinstance(world.actions, int):
         return spaces.Discrete(world.actions)

@@ -98,7 +98,7 @@ def play(world_id: Id, settings: Settings = (), seed: int = 0, split: str | None
 def play_episodes(env: GymEnv, seed: int) -> None:
     """Play episode after episode."""
     words = action_words(env.batch.world)
-    if words and env.batch.world.parse is None:
+    if words and not env.batch.world.takes_text:
         print("actions:", ", ".join(f"{i} {word}" for i, word in enumerate(words)))
     while play_episode(env, words, seed):
         seed = None  # type: ignore[assignment]  # the next episodes follow from the first
@@ -138,7 +138,7 @@ def play_episode(env: GymEnv, words: tuple[str, ...], seed: int | None) -> bool:
 
 def understand(typed: str, world: World, words: tuple[str, ...]) -> Any:
     """Return the action that was typed; ValueError where it is none."""
-    if world.parse is not None:
+    if world.takes_text:
         return typed
     if not isinstance(world.actions, int):
         return np.array(typed.replace(",", " ").split(), np.float32)

@@ -125,9 +125,7 @@ class Terminal:
     def act(self, command: str) -> None:
         """Carry out a command of the game."""
         before = self.info()["score"]
-        parse = self.batch.world.parse
-        assert parse is not None
-        self.batch.step_rows([parse(command, self.batch, 0)])
+        self.batch.step_rows([command])
         self.past.append(self.now)
         gain = self.info()["score"] - before
         self.now = self._moment((*self.now.commands, command), (*self.now.gains, gain), self.now.rooms)
@@ -209,8 +207,7 @@ class Terminal:
 
     def info(self) -> dict[str, Any]:
         """Return what the game tells of its state."""
-        assert self.batch.world.info is not None
-        return self.batch.world.info(self.batch, 0)
+        return self.batch.info(0)
 
     def book(self) -> Book:
         """Return the names of the game that is played."""

@@ -9,20 +9,21 @@ import numpy as np
 from llm_envs.world import World
 
 
-def action_range(world: World) -> tuple[float, float]:
-    """Return the least and the greatest legal action."""
-    return (0, world.actions - 1) if isinstance(world.actions, int) else (world.actions.low, world.actions.high)
-
-
 def check_actions(world: World, actions: np.ndarray, shape: tuple[int, ...]) -> None:
     """Raise ValueError for actions of the wrong dtype, shape or range."""
-    discrete = isinstance(world.actions, int)
-    kinds, wanted = ("iu", "integers") if discrete else ("f", "floats")
-    if actions.dtype.kind not in kinds:
+    allowed = world.actions
+    if isinstance(allowed, np.dtype):  # the rule itself refuses what its level does not have
+        fits, wanted = actions.dtype == allowed, "texts"
+    else:
+        kinds, wanted = ("iu", "integers") if isinstance(allowed, int) else ("f", "floats")
+        fits = actions.dtype.kind in kinds
+    if not fits:
         raise ValueError(f"actions have dtype {actions.dtype}; they must be {wanted}")
     if actions.shape != tuple(shape):
         raise ValueError(f"actions have shape {actions.shape}; it must be {tuple(shape)}")
-    low, high = action_range(world)
+    if isinstance(allowed, np.dtype):
+        return
+    low, high = (0, allowed - 1) if isinstance(allowed, int) else (allowed.low, allowed.high)
     least, most = actions.min(), actions.max()
     if not (least >= low and most <= high):  # NaN fails too
         raise ValueError(f"actions reach from {least} to {most}; they must be from {low} to {high}")

@@ -111,7 +111,8 @@ class BatchEnv(HostView, Saved):
         self._finals = make(num_envs, world.observation, columns=True)
         self._actions = make(num_envs, kernels.action_record(world))
         self._requests = make(num_envs, kernels.REQUEST)
-        self._action_field = "index" if isinstance(world.actions, int) else "vector"
+        names = self._actions.kind.names or ()
+        self._action_field = names[0] if names in (("index",), ("vector",)) else ""  # "" for a record of the world's own
         self._check_actions = self._on_host if check_actions is None else check_actions
         self._bind()
         self._started = False
@@ -145,8 +146,8 @@ class BatchEnv(HostView, Saved):
 
     @property
     def action_buffer(self) -> np.ndarray:
-        """Where `step_rows()` reads the actions, (N,) int64 or (N, *shape) float32 (CPU only)."""
-        return self._actions.arrays[self._action_field]
+        """Where `step_rows()` reads the actions, (N,) int64, (N, *shape) float32 or (N,) records (CPU only)."""
+        return self._actions.arrays[self._action_field] if self._action_field else self._actions.records
 
     @property
     def last_action(self) -> "torch.Tensor":
@@ -233,7 +234,7 @@ class BatchEnv(HostView, Saved):
         if is_text(actions):
             actions = self.parse(actions)
         if self._on_host:
-            target, given = self._actions.arrays[self._action_field], np.asarray(actions)
+            target, given = self.action_buffer, np.asarray(actions)
             if self._check_actions:
                 check_actions(self.world, given, target.shape)
             target[...] = given

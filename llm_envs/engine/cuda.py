@@ -9,7 +9,6 @@ the host's and the batch's `device` is "cpu".
 
 import importlib.util
 import re
-import types
 import warnings
 from collections.abc import Callable
 from functools import cache, cached_property, partial
@@ -27,7 +26,7 @@ if importlib.util.find_spec("numba_cuda") is not None:
 if TYPE_CHECKING:
     import torch
 
-    from llm_envs.world import World
+    from llm_envs.world import Rules, World
 
 THREADS = 128  # a block; rules branch by row, so that larger blocks only wait longer for their slowest row
 BLOCKS = 65_536  # at most; rows beyond BLOCKS * THREADS are further rounds of the grid
@@ -142,25 +141,23 @@ def grid(n):
     return range(cuda.grid(1), n, cuda.gridsize(1))
 
 
-def sources(world: "World", jit: Callable) -> tuple[Callable, Callable]:
-    """Return `jit` of (reset_rows, step_rows) with the world's rules and a loop over the grid."""
-    rows = cuda.jit(grid, device=True)
-    names = kernels.rule_names(world, numba.njit)
-    return tuple(specialise(t, jit, rows=rows, **names) for t in (kernels.reset_rows, kernels.step_rows))  # type: ignore[return-value]
+def sources(rules: "Rules", legal: Callable, jit: Callable) -> tuple[Callable, Callable]:
+    """Return `jit` of (reset_rows, step_rows) with the rules and a loop over the grid."""
+    names = kernels.rule_names(rules, legal, numba.njit) | {"rows": cuda.jit(grid, device=True)}
+    return specialise(kernels.reset_rows, jit, **names), specialise(kernels.step_rows, jit, **names)
 
 
 @cache
-def _kernels(reset: Any, step: Any, observe: Any, discrete: bool, device: str) -> tuple[Callable, Callable]:
+def _kernels(rules: "Rules", legal: Callable, device: str) -> tuple[Callable, Callable]:
     """Compile-once table of the kernels, by rules and GPU."""
-    view = types.SimpleNamespace(reset=reset, step=step, observe=observe, actions=0 if discrete else None)
-    return sources(view, cuda.jit)  # type: ignore[arg-type]
+    return sources(rules, legal, cuda.jit)
 
 
 def drivers(world: "World", device: str) -> Drivers:
     """Return what runs a batch on `device`."""
     require(device)
     place = torch_device(device)
-    made = _kernels(world.reset, world.step, world.observe, isinstance(world.actions, int), place)
+    made = _kernels(world.rules, kernels.legality(world), place)
     launcher = _simulation if SIMULATED else _launcher
     return Drivers(records_on(device), launcher(made[0], place), launcher(made[1], place), place)
 

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import threading
-import types
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, NamedTuple
@@ -12,9 +11,9 @@ import numpy as np
 from numba import config, get_num_threads, njit, prange, set_num_threads
 
 from llm_envs.engine.jit import cached, plain_python, specialise
-from llm_envs.engine.kernels import reset_rows, rule_names, step_rows
+from llm_envs.engine.kernels import legality, reset_rows, rule_names, step_rows
 from llm_envs.engine.records import Records
-from llm_envs.world import World
+from llm_envs.world import Rules, World
 
 PARALLEL_FROM = 1024  # rows from which a parallel region pays for its barrier, when `threads` is not given
 
@@ -50,10 +49,9 @@ if hasattr(os, "register_at_fork"):
 
 
 @cache
-def _drivers(reset: Any, step: Any, observe: Any, discrete: bool, *, parallel: bool) -> tuple[Callable, Callable]:
+def _drivers(rules: Rules, legal: Callable, *, parallel: bool) -> tuple[Callable, Callable]:
     """Compile-once table of the CPU drivers, by rules: every batch of a world, in any configuration, shares them."""
-    view = types.SimpleNamespace(reset=reset, step=step, observe=observe, actions=0 if discrete else None)
-    names = rule_names(view, njit)  # type: ignore[arg-type]
+    names = rule_names(rules, legal, njit)
     jit = cached(parallel=True) if parallel else cached()
     loop = prange if parallel else range
     return specialise(reset_rows, jit, rows=loop, **names), specialise(step_rows, jit, rows=loop, **names)
@@ -61,7 +59,7 @@ def _drivers(reset: Any, step: Any, observe: Any, discrete: bool, *, parallel: b
 
 def cpu_drivers(world: World, num_envs: int, threads: int | None) -> Drivers:
     """Return what runs a batch on the CPU, with `threads` threads; None for one below PARALLEL_FROM rows, else all."""
-    rules = (world.reset, world.step, world.observe, isinstance(world.actions, int))
+    rules = (world.rules, legality(world))
     if threads is None:
         threads = config.NUMBA_NUM_THREADS if num_envs >= PARALLEL_FROM else 1
     serial = _drivers(*rules, parallel=False)

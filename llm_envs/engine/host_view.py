@@ -2,13 +2,14 @@
 
 import copy
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from llm_envs.engine import pictures
 from llm_envs.validation import check_range
-from llm_envs.world import World
+from llm_envs.world import Row, World
 
 if TYPE_CHECKING:
     from llm_envs.engine.records import Records
@@ -106,48 +107,64 @@ class HostView:
     def decode_row(self, obs: Mapping[str, np.ndarray]) -> str:
         """Return one observation, without a batch dimension, as text."""
         world = self.world
-        if world.decode is not None:
-            return world.decode(obs)
+        if world.text is not None and world.text.decode is not None:
+            return world.text.decode(Row(None, None, self._params, obs))
         if world.tokenizer is not None:
             return world.tokenizer.decode(obs["tokens"][: int(obs["length"][0])].tolist(), skip_special_tokens=False)
         return ", ".join(f"{name} {value.tolist()}" for name, value in obs.items())
 
+    def text(self, row: int) -> str:
+        """Return the observation of row `row` as text."""
+        return self.decode_row(self._row_observation(row))
+
     def parse(self, texts: Sequence[str]) -> np.ndarray:
-        """Return what typed commands mean now, (N,) int64: text i in the state of row i (CPU only).
+        """Return what typed commands mean now, (N,) actions: text i in the state of row i (CPU only).
 
         Raises:
             ValueError: the world reads no text, or `texts` is no list of N strings.
         """
-        if self.world.parse is None or not self._on_host:
+        if not self.world.takes_text or not self._on_host:
             where = "in this configuration" if self._on_host else "on a GPU"
             raise ValueError(f"{self.identity.world_id} reads no text {where}; actions must be numbers")
         if isinstance(texts, str) or len(texts) != self.num_envs:
             raise ValueError(f"actions are {texts!r}; they must be a list of {self.num_envs} strings, one a row")
-        return np.array([self.parse_row(text, i) for i, text in enumerate(texts)], np.int64)
+        kind = np.int64 if isinstance(self.world.actions, int) else self.world.actions
+        return np.array([self.parse_row(text, i) for i, text in enumerate(texts)], kind)  # type: ignore[arg-type]
 
-    def parse_row(self, text: str, i: int) -> int:
+    def parse_row(self, text: str, i: int) -> Any:
         """Return what a typed command means in the state of row i of a world that reads text."""
         if not isinstance(text, str):
             raise ValueError(f"actions[{i}] is {text!r}; it must be a string")
-        return self.world.parse(text, self, i)  # type: ignore[misc]
+        return self.world.text.parse(text, self.row(i))  # type: ignore[union-attr, misc]
 
-    def row(self, i: int) -> tuple[Any, Any, Any]:
-        """Return copies of row i's state, level and params, as records with attributes."""
-        state = self._states.row(i)
-        return state, self._levels.row(int(state.level)), self._setup.row(0).params
+    def info(self, row: int) -> dict[str, Any]:
+        """Return what the world's string form adds to `info` for row `row`; {} where it adds nothing."""
+        text = self.world.text
+        return text.info(self.row(row)) if text is not None and text.info is not None else {}
 
-    def render(self, row: int = 0) -> str:
-        """Return row `row` as text for a terminal."""
+    def row(self, row: int = 0) -> Row:
+        """Return row `row` as hooks see it: live records on the CPU, copies of them from a GPU.
+
+        Raises:
+            ValueError, TypeError: there is no such row.
+        """
         check_range("row", row, 0, self.num_envs - 1)
-        if self.world.render is not None:
-            return self.world.render(*self.row(row))
-        return self.decode_row(self._row_observation(row))
+        state = self._states.row(row)
+        return Row(state, self._levels.row(int(state.level)), self._params, self._row_observation(row))
 
     def _row_observation(self, row: int) -> dict[str, np.ndarray]:
-        """Return one row's observation on the host: live views, or copies from a GPU."""
         if self._on_host:
             return {name: value[row] for name, value in self.arrays.obs.items()}
         return {name: value[row].cpu().numpy() for name, value in self.tensors.obs.items()}
+
+    @cached_property
+    def _params(self) -> Any:
+        return self._setup.row(0).params
+
+    def render(self, row: int = 0) -> str:
+        """Return row `row` as text for a terminal; ValueError where there is no such row."""
+        display = self.world.display
+        return display.render(self.row(row)) if display is not None and display.render is not None else self.text(row)
 
     def to_host(self) -> Step:
         """Return the last step as NumPy copies, from any device."""
@@ -164,12 +181,11 @@ class HostView:
 
     def frame(self, row: int = 0) -> np.ndarray:
         """Return row `row` as a picture, (height, width, 3) uint8: the world's own, else its text on a page."""
-        check_range("row", row, 0, self.num_envs - 1)
-        if self.world.frame is not None:
-            return self.world.frame(*self.row(row))
-        obs = self._row_observation(row)
-        if self.world.tokenizer is not None and {"tokens", "length"} <= set(obs):
-            return pictures.draw_transcript(self.world, obs, int(self.row(row)[0].t), self.decode_row)
+        view, display = self.row(row), self.world.display
+        if display is not None and display.frame is not None:
+            return display.frame(view)
+        if self.world.tokenizer is not None and {"tokens", "length"} <= set(view.observation):
+            return pictures.draw_transcript(self.world, view.observation, int(view.state.t), self.decode_row)
         return pictures.draw_text(self.render(row))
 
     def action_masks(self) -> np.ndarray:
@@ -183,6 +199,6 @@ class HostView:
         obs = self.arrays.obs if self._on_host else self.to_host().obs
         if "action_mask" in obs:
             return obs["action_mask"].astype(bool)
-        if self.world.parse is not None:
+        if self.world.takes_text:
             raise ValueError("typed commands have no mask; what can be said is in info['admissible_commands']")
         return np.ones((self.num_envs, self.world.actions), bool)

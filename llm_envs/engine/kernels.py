@@ -13,7 +13,7 @@ import numpy as np
 from llm_envs.engine.jit import specialise
 from llm_envs.engine.levels import DRAW, LEAVE
 from llm_envs.rng import EPISODES, below, mix
-from llm_envs.world import Vector, World, keep, record, values
+from llm_envs.world import Rules, Vector, World, keep, record, values
 
 # Names that specialise() binds; the templates below never run with these.
 reset = step = observe = legal = rows = None
@@ -41,18 +41,18 @@ def setup_record(world: World) -> np.dtype:
 
 def setup_values(world: World, weights: list[float], num_levels: int, stride: int, autoreset: str) -> np.ndarray:
     """Return a batch's setup, (1,)."""
-    continuous = isinstance(world.actions, Vector)
+    continuous = world.actions if isinstance(world.actions, Vector) else None
     return values(
         setup_record(world),
         params=world.params[0],
         weights=weights,
-        num_actions=0 if continuous else world.actions,
+        num_actions=world.actions if isinstance(world.actions, int) else 0,
         num_levels=num_levels,
         stride=stride,
         max_steps=world.max_steps,
         autoreset=AUTORESETS.index(autoreset),
-        low=world.actions.low if continuous else 0.0,  # type: ignore[union-attr]
-        high=world.actions.high if continuous else 0.0,  # type: ignore[union-attr]
+        low=continuous.low if continuous else 0.0,
+        high=continuous.high if continuous else 0.0,
     )
 
 
@@ -73,10 +73,19 @@ def outcome_record(world: World) -> np.dtype:
 
 
 def action_record(world: World) -> np.dtype:
-    """Return the record that holds one action; the rule gets `index` itself, or the record for its `vector`."""
+    """Return the record that holds one action; the rule gets `index` itself, else the record."""
     if isinstance(world.actions, int):
         return record(index=np.int64)
-    return record(vector=(np.float32, world.actions.shape))
+    if isinstance(world.actions, Vector):
+        return record(vector=(np.float32, world.actions.shape))
+    return world.actions
+
+
+def legality(world: World) -> Callable:
+    """Return the template that decides whether an action of the world is legal."""
+    if isinstance(world.actions, int):
+        return legal_index
+    return legal_vector if isinstance(world.actions, Vector) else legal_record
 
 
 def legal_index(action, setup):
@@ -89,6 +98,11 @@ def legal_vector(action, setup):
     for k in range(action.vector.shape[0]):  # noqa: SIM110 (numba compiles no generators)
         if not setup.low <= action.vector[k] <= setup.high:
             return False
+    return True
+
+
+def legal_record(action, setup):
+    """Return True: the rule itself decides what a record of its own means."""
     return True
 
 
@@ -167,10 +181,8 @@ def step_rows(setup, levels, states, observations, words, finals, actions, outco
                 reset_row(states[i], levels[states[i].level], setup[0], observations[i])
 
 
-def rule_names(world: World, jit: Callable) -> dict[str, Any]:
-    """Return what the templates' names mean in this world, with the per-row templates made by `jit`."""
-    rules = {"reset": world.reset, "step": world.step, "observe": world.observe}
-    rules["legal"] = jit(legal_index if isinstance(world.actions, int) else legal_vector)
-    rules["choose_level"], rules["clear_outcome"] = jit(choose), jit(clear)
-    rules["reset_row"], rules["step_row"] = specialise(reset_one, jit, **rules), specialise(step_one, jit, **rules)
-    return rules
+def rule_names(rules: Rules, legal: Callable, jit: Callable) -> dict[str, Any]:
+    """Return what the templates' names mean under these rules, with the per-row templates made by `jit`."""
+    names = {"reset": rules.reset, "step": rules.step, "observe": rules.observe, "legal": jit(legal)}
+    names |= {"choose_level": jit(choose), "clear_outcome": jit(clear)}
+    return names | {"reset_row": specialise(reset_one, jit, **names), "step_row": specialise(step_one, jit, **names)}

@@ -40,7 +40,7 @@ def select(world: World, split: str | None) -> np.ndarray:
     Raises:
         ValueError: an unknown split, or one that holds none of the pool's levels.
     """
-    split = split or ("all" if world.own_levels else "train")
+    split = split or ("all" if world.custom_levels else "train")
     check_choice("split", split, SPLITS)
     if split == "all":
         return without_padding(world.levels)
@@ -66,7 +66,7 @@ def row_seeds(seed: int | Sequence[int], num_envs: int) -> np.ndarray:
             check_seed(one)
         return np.array(seed, np.uint64)
     check_seed(seed)
-    return np.uint64(int(seed)) + np.arange(num_envs, dtype=np.uint64)
+    return np.arange(num_envs, dtype=np.uint64) + np.array(seed, np.uint64)
 
 
 def level_requests(rows: Any, levels: Sequence[int | None] | None, num_envs: int, num_levels: int) -> np.ndarray:

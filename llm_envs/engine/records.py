@@ -71,5 +71,9 @@ class Records:
         self._array[:] = np.frombuffer(raw, self.kind) if isinstance(raw, bytes) else raw
 
     def row(self, i: int) -> Any:
-        """Return record i, with attribute access, as a copy on the host."""
-        return without_padding(self._array[i : i + 1]).view(np.recarray)[0]
+        """Return record i with attribute access, a live view."""
+        return self._attributes[i]
+
+    @cached_property
+    def _attributes(self) -> np.recarray:
+        return self._array.view(np.recarray)

@@ -1,13 +1,14 @@
 """Saved batches. A snapshot's bytes: a magic word, a JSON header, the states, the observations, a checksum.
 
-A snapshot may come from a stranger: nothing in it is executed, every length is checked before it is used, and levels
-outside the pool are refused.
+A snapshot may come from a stranger: nothing in it is executed, every length is checked before it is used, and states and
+observations outside of the world's bounds are refused.
 """
 
 import itertools
 import json
 import struct
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ MAGIC = b"llm-envs snapshot 1\n"
 
 def layout(world: World) -> int:
     """Return a checksum of a world's records and rules."""
-    rules = "".join(fingerprint(rule) for rule in (world.reset, world.step, world.observe))
+    rules = "".join(fingerprint(rule) for rule in (world.rules.reset, world.rules.step, world.rules.observe))
     return zlib.crc32(repr((world.state, world.observation, rules)).encode())
 
 
@@ -59,11 +60,28 @@ def unpack(raw: bytes, header: dict, sizes: list[int]) -> list[bytes]:
     return [raw[a:b] for a, b in itertools.pairwise(ends)]
 
 
-def check_values(world: World, num_levels: int, states: bytes, observations: bytes) -> None:
-    """Raise ValueError unless all rows hold values that an episode can reach: the rules use them as indices."""
-    level = np.frombuffer(states, world.state)["level"]
-    if level.min() < 0 or level.max() >= num_levels:
-        raise ValueError(f"the snapshot plays levels {level.min()} to {level.max()} of {num_levels}")
+def check_values(world: World, levels: Records, num_levels: int, states: bytes, observations: bytes) -> None:
+    """Raise ValueError unless every row holds values that an episode can reach, since the rules use them as indices."""
+    rows, observed = np.frombuffer(states, world.state), np.frombuffer(observations, world.observation)
+    own = {name: bound for name, bound in world.bounds.items() if name in world.state.names}  # type: ignore[operator]
+    header = {"level": (0, num_levels - 1), "t": (0, np.inf), "over": (0, 1)}
+    _check_bounds("state", rows, header | own)
+    _check_bounds("observation", observed, {name: world.bounds[name] for name in world.observation.names or ()})
+    if world.rules.valid is None:
+        return
+    states_, params = rows.view(np.recarray), world.params.view(np.recarray)[0]
+    for i, state in enumerate(states_):
+        if not world.rules.valid(state, levels.row(int(state.level)), params):
+            raise ValueError(f"the snapshot's row {i} holds a state that its level does not have")
+
+
+def _check_bounds(what: str, records: np.ndarray, bounds: Mapping[str, tuple[float, float]]) -> None:
+    for name, (low, high) in bounds.items():
+        least, most = records[name].min(), records[name].max()
+        if not (least >= low and most <= high):  # NaN fails too
+            raise ValueError(
+                f"the snapshot's {what} has {name} from {least} to {most}; it must be from {low:g} to {high:g}"
+            )
 
 
 class Saved:
@@ -76,6 +94,7 @@ class Saved:
     order: str
     group_size: int
     identity: Any  # an engine.batch.Identity
+    _levels: Records
     _states: Records
     _observations: Records
     _finals: Records
@@ -132,7 +151,7 @@ class Saved:
         """
         parts = (self._states, self._observations)
         found = unpack(saved, self._header(), [self.num_envs * part.kind.itemsize for part in parts])
-        check_values(self.world, self.num_levels, *found)
+        check_values(self.world, self._levels, self.num_levels, *found)
         for part, raw in zip(parts, found, strict=True):
             part.write(raw)
         self._started = True

@@ -19,7 +19,7 @@ def check_world(world_id: str, steps: int = 2000, **config: Any) -> None:
         AssertionError: names the law that is broken, states it, and says what was found.
     """
     subject = Subject(world_id, config, build(world_id, config), steps)
-    for law in (*LAWS, *(TEXT_LAWS if subject.speaks_text else TENSOR_LAWS)):
+    for law in (*LAWS, *(TEXT_LAWS if subject.world.uses_strings else TENSOR_LAWS)):
         try:
             law(subject)
         except Exception as error:

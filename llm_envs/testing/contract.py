@@ -217,10 +217,10 @@ def illegal_actions_pass(subject: Subject) -> None:
     shape = () if isinstance(actions, int) else actions.shape
     for value in bad:
         batch.reset_rows(SEED)
-        expected = batch.row(0)[0]
+        expected = batch.row(0).state.copy()
         expected.t += 1
         batch.step_rows(np.full((1, *shape), value))
-        now, state = batch.arrays, batch.row(0)[0]
+        now, state = batch.arrays, batch.row(0).state
         require(state.tobytes() == expected.tobytes(), f"the action {value} changed the state to {state}")
         require(not now.terminated[0] and now.reward[0] == 0, f"the action {value} was rewarded or ended the episode")
 
@@ -268,7 +268,7 @@ def _dialogue(subject: Subject) -> list:
     env, rng, world = subject.single(), np.random.default_rng(SEED), subject.world
     told: list = [env.reset(seed=SEED)]
     for _ in range(subject.steps // 10):
-        if world.parse is not None:
+        if world.takes_text:
             with refused(ValueError, "an action that is no string"):
                 env.step(0)
         told.append(env.step(random_actions(env.batch, rng)[0]))

@@ -26,11 +26,6 @@ class Subject:
     world: World
     steps: int
 
-    @property
-    def speaks_text(self) -> bool:
-        """Whether the views show or take strings."""
-        return self.world.text_observation or self.world.parse is not None
-
     def batch(self, num_envs: int, **options: Any) -> BatchEnv:
         """Return a batch of the world, over all its levels."""
         return BatchEnv(self.world, num_envs, split="all", identity=identify(self.world_id, self.config), **options)
@@ -79,7 +74,7 @@ def random_actions(batch: BatchEnv, rng: np.random.Generator) -> np.ndarray | li
     Where commands are typed: texts, of those that have names.
     """
     world, any_action = batch.world, rng.random() < 0.5
-    if world.parse is not None:
+    if world.takes_text:
         return [world.action_names[k] for k in rng.integers(0, len(world.action_names), batch.num_envs)]
     if isinstance(world.actions, int):
         if any_action:

@@ -20,6 +20,7 @@ from worlds import DISTINCT
 
 import llm_envs
 from llm_envs.engine import cuda
+from llm_envs.engine.kernels import legality
 from llm_envs.engine.records import Records
 from llm_envs.rewards import Reward
 from llm_envs.testing import trajectory_digest
@@ -69,7 +70,7 @@ def kernels(batch, cc: tuple[int, int], monkeypatch, states=None) -> Iterator[tu
     """Yield the PTX of the start and the step kernel, with the list of its accesses to device memory."""
     device = types.SimpleNamespace(compute_capability=cc)
     monkeypatch.setattr("numba.cuda.dispatcher.get_current_device", lambda: device)
-    made = cuda.sources(batch.world, lambda f: f)
+    made = cuda.sources(batch.world.rules, legality(batch.world), lambda f: f)
     for kernel, arguments in zip(made, (batch._reset_arguments, batch._step_arguments), strict=True):
         kinds = [numba.typeof(x) for x in arguments]
         kinds[cuda.STATES] = states or kinds[cuda.STATES]

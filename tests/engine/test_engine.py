@@ -128,7 +128,7 @@ def test_equal_batches_take_up_each_others_snapshots_whatever_memory_held_before
         batch = llm_envs.make_batch(world_id, 2, seed=1, **config)
         used = batch.num_levels * batch.world.levels.itemsize
         batch.reset_rows()
-        found.add((batch.pool_checksum, batch.snapshot(), *(part.tobytes() for part in batch.row(1))))
+        found.add((batch.pool_checksum, batch.snapshot(), *(part.tobytes() for part in batch.row(1)[:3])))
         rubbish = [np.full(size, 17 * k + 1, np.uint8) for size in (batch.world.state.itemsize, used, used)]
         del rubbish  # the next batch's arrays get its memory
     assert len(found) == 1

@@ -57,7 +57,7 @@ def test_chosen_levels_are_played_and_said(options):
     drawn = make_batch("Tokens/Copy-v0", N, **options)
     drawn.reset_rows()
     assert (batch.arrays.level[[1, 3]] == drawn.arrays.level[[1, 3]]).all()
-    assert all(int(batch.row(i)[1].length) == int(batch.records[1][k]["length"]) for i, k in ((0, 4), (2, 0)))
+    assert all(int(batch.row(i).level.length) == int(batch.records[1][k]["length"]) for i, k in ((0, 4), (2, 0)))
     first = batch.arrays.level.copy()
     while not (over := batch.arrays.terminated).any():
         batch.step_rows(np.ones(N, np.int64))  # <end>

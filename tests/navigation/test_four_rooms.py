@@ -68,7 +68,7 @@ def compare(count, steps, plans, max_steps=100, **options):
 
 def by_kind(env, i):
     """Return a plan: at random, to the goal at once, or to the goal with the last allowed step."""
-    path = solution(env.row(i)[1], None)
+    path = solution(env.row(i))
     return [[], path, [LEFT] * (env.world.max_steps - len(path)) + path][i % 3]
 
 
@@ -131,7 +131,7 @@ def test_golden_trace():
     """A map small enough to follow by hand: a step, a bump, nothing, a turn, a step, a turn, the goal."""
     env = batch(levels=[ROOM], view=3, max_steps=10)
     assert env.decode(env.arrays.obs) == ["facing right\n####GG\n##....\n##A^.."]
-    assert env.world.solution(*env.row(0)[1:]) == [RIGHT, FORWARD, LEFT, FORWARD, FORWARD]
+    assert env.world.solution(env.row(0)) == [RIGHT, FORWARD, LEFT, FORWARD, FORWARD]
     rewards, ends, bumps, views = [], [], [], []
     for action in (FORWARD, FORWARD, 3, RIGHT, FORWARD, LEFT, FORWARD):
         env.step_rows(np.array([action]))

@@ -104,7 +104,7 @@ def test_continuous_actions():
 def test_the_oracle_reaches_every_generated_goal(config):
     """In exactly as many steps as it says and, without obstacles, as the distance in steps needs, each way alone."""
     env = batch(pool=150, max_steps=0, **config)
-    plans = [env.world.solution(*env.row(i)[1:]) for i in range(150)]
+    plans = [env.world.solution(env.row(i)) for i in range(150)]
     ended = np.zeros(150, int)
     for t in range(max(map(len, plans))):
         env.step_rows(np.array([plan[min(t, len(plan) - 1)] for plan in plans]))
@@ -131,7 +131,7 @@ def test_generated_obstacles_are_a_step_apart():
 def test_no_way_is_said_so():
     env = batch(levels=[{"start": (0, 0), "goal": (-0.9, 0), "obstacles": [(-0.5, -1.0, -0.4, 1.0)]}])
     with pytest.raises(ValueError, match="cannot be reached"):
-        env.world.solution(*env.row(0)[1:])
+        env.world.solution(env.row(0))
     assert path_planner(inertia=0.5, pool=1).solution is None
 
 

@@ -82,8 +82,7 @@ def test_a_solution_ends_its_episode_on_its_last_action(case):
     won = 0
     for seed in range(20):
         batch.reset_rows(seed)
-        _, level, params = batch.row(0)
-        actions = batch.world.solution(level, params)
+        actions = batch.world.solution(batch.row(0))
         if 0 < batch.world.max_steps < len(actions):
             continue
         for k, action in enumerate(actions):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from llm_envs.validation import check_range
-from llm_envs.world import record
+from llm_envs.world import Row, record
 
 UNITS = 2.0**23  # lengths are multiples of 1 / UNITS
 SIDE = 20  # tiles a side in a rendered arena
@@ -74,7 +74,7 @@ def random_levels(pool: int, count: int, step_size: float, tolerance: float) -> 
     return levels
 
 
-def own_levels(given: Sequence[Mapping], count: int, tolerance: float) -> np.ndarray:
+def custom_levels(given: Sequence[Mapping], count: int, tolerance: float) -> np.ndarray:
     """Return a user's levels with room for `count` obstacles or what they need; ValueError names the first bad one."""
     for i, one in enumerate(given):
         if not isinstance(one, Mapping) or not {"start", "goal"} <= set(one) <= {"start", "goal", "obstacles"}:
@@ -101,8 +101,9 @@ def own_levels(given: Sequence[Mapping], count: int, tolerance: float) -> np.nda
     return levels
 
 
-def regions(state, level, params, side: int) -> dict[str, np.ndarray]:
-    """Return which of side x side points, [row, column] from the top left, are in an obstacle, the goal, the agent."""
+def regions(row: Row, side: int) -> dict[str, np.ndarray]:
+    """Return which of side x side points, [line, column] from the top left, are in an obstacle, the goal, the agent."""
+    state, level, params = row.state, row.level, row.params
     x = (np.arange(side) + 0.5) * 2 / side - 1
     y = -x[:, None]
     walls = np.zeros((side, side), bool)
@@ -113,18 +114,18 @@ def regions(state, level, params, side: int) -> dict[str, np.ndarray]:
     return {"walls": walls, "goal": goal, "agent": (abs(x - state.x) <= nearest) & (abs(y - state.y) <= nearest)}
 
 
-def render(state, level, params) -> str:
+def render(row: Row) -> str:
     """Return the arena as text, two characters a point: "##" obstacle, "GG" goal, "AA" agent, ".." free."""
     tiles = np.full((SIDE, SIDE), "..")
-    for mask, tile in zip(regions(state, level, params, SIDE).values(), ("##", "GG", "AA"), strict=True):
+    for mask, tile in zip(regions(row, SIDE).values(), ("##", "GG", "AA"), strict=True):
         tiles[mask] = tile
-    return "\n".join("".join(row) for row in tiles)
+    return "\n".join("".join(line) for line in tiles)
 
 
-def frame(state, level, params) -> np.ndarray:
-    """Return the arena as a picture: obstacles grey, goal green, agent red."""
+def frame(row: Row) -> np.ndarray:
+    """Return the arena as a picture, (PIXELS, PIXELS, 3) uint8: obstacles grey, goal green, agent red."""
     image = np.full((PIXELS, PIXELS, 3), 20, np.uint8)
     colours = ((110, 110, 110), (0, 200, 0), (230, 30, 30))
-    for mask, colour in zip(regions(state, level, params, PIXELS).values(), colours, strict=True):
+    for mask, colour in zip(regions(row, PIXELS).values(), colours, strict=True):
         image[mask] = colour
     return image

@@ -37,15 +37,16 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from llm_envs.navigation.plane.arenas import frame, own_levels, random_levels, render, rounded
+from llm_envs.navigation.plane.arenas import custom_levels, frame, random_levels, render, rounded
 from llm_envs.validation import check_choice, check_range
-from llm_envs.world import Vector, World, record, state_record, values
+from llm_envs.world import Display, Row, Rules, TextInterface, Vector, World, record, state_record, values
 
 ACTIONS = ("left", "right", "up", "down")
 PUSHES = ((-1, 0), (1, 0), (0, 1), (0, -1))
 ZERO, ONE = np.float32(0), np.float32(1)
 
 PARAMS = record(step_size=np.float32, inertia=np.float32, tolerance=np.float32)
+POSITION = {"x": (-1.0, 1.0), "y": (-1.0, 1.0), "velocity_x": (-2.0, 2.0), "velocity_y": (-2.0, 2.0)}
 STATE = state_record(x=np.float32, y=np.float32, velocity_x=np.float32, velocity_y=np.float32)
 
 
@@ -170,34 +171,33 @@ def path_planner(
     if levels is None:
         chosen = random_levels(pool, obstacles, step_size, tolerance)
     else:
-        chosen = own_levels(levels, obstacles, tolerance)
+        chosen = custom_levels(levels, obstacles, tolerance)
         obstacles = max([obstacles, *chosen["count"].tolist()])
     discrete = action == "discrete"
-    bounds = {"state": (-2.0, 2.0), "goal": (-1.0, 1.0), "obstacles": (-1.0, 1.0)}
+    bounds = {"state": (-2.0, 2.0), "goal": (-1.0, 1.0), "obstacles": (-1.0, 1.0), **POSITION}
     observation = observation_record(obstacles)
     return World(
-        reset=reset,
-        step=step_discrete if discrete else step_continuous,
-        observe=observe_obstacles if obstacles else observe,
+        rules=Rules(
+            reset, step_discrete if discrete else step_continuous, observe_obstacles if obstacles else observe
+        ),
         params=values(PARAMS, step_size=step_size, inertia=inertia, tolerance=tolerance),
         levels=chosen,
-        own_levels=levels is not None,
+        custom_levels=levels is not None,
         state=STATE,
         observation=observation,
-        bounds={name: bounds[name] for name in observation.names or ()},
+        bounds={name: bounds[name] for name in (*(observation.names or ()), *POSITION)},
         actions=len(ACTIONS) if discrete else Vector(-1.0, 1.0, (2,)),
         signals={"goal": 10.0, "step": 0.0, "distance": 0.0, "collision": 0.0},
         max_steps=max_steps,
-        decode=decode,
-        action_names=ACTIONS if discrete else (),
-        render=render,
-        frame=frame,
+        text=TextInterface(decode=decode),
+        display=Display(render=render, frame=frame, action_names=ACTIONS if discrete else ()),
         solution=solution if discrete and inertia == 0 else None,
     )
 
 
-def solution(level, params) -> list[int]:
+def solution(row: Row) -> list[int]:
     """Return a shortest list of discrete actions without inertia, by breadth-first search; ValueError for none."""
+    level, params = row.level, row.params
     free = getattr(blocked, "py_func", blocked)
     came: dict = {tuple(level.start): None}  # position -> (the position before it, the action between)
     queue = deque(came)
@@ -217,8 +217,9 @@ def solution(level, params) -> list[int]:
     raise ValueError("the goal cannot be reached in whole steps")
 
 
-def decode(observation: Mapping) -> str:
+def decode(row: Row) -> str:
     """Return an observation as text."""
+    observation = row.observation
     x, y, velocity_x, velocity_y = observation["state"]
     goal_x, goal_y = observation["goal"][:2]
     text = f"at ({x:.2f}, {y:.2f}), velocity ({velocity_x:.2f}, {velocity_y:.2f}), goal ({goal_x:.2f}, {goal_y:.2f})"

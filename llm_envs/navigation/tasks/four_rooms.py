@@ -28,7 +28,7 @@ Source:       Sutton, Precup & Singh (1999), section 2; Chevalier-Boisvert et al
               same as MiniGrid-FourRooms-v0 step by step (tests/test_four_rooms.py).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -40,7 +40,7 @@ from llm_envs.navigation.grid.planning import shortest_walk
 from llm_envs.navigation.grid.render import draw_image, draw_text, from_view
 from llm_envs.navigation.grid.view import ahead, spread
 from llm_envs.validation import check_choice, check_range
-from llm_envs.world import World, record, state_record, values
+from llm_envs.world import Display, Row, Rules, TextInterface, World, record, state_record, values
 
 ACTIONS = ("left", "right", "forward", "pickup", "drop", "toggle", "done")
 LEGEND = {"##": WALL, "..": EMPTY, "GG": GOAL, **AGENTS}
@@ -178,22 +178,18 @@ def four_rooms(
     check_range("pool", pool, 1, 2**18)
     check_range("max_steps", max_steps, 1, 2**30)
     return World(
-        reset=reset,
-        step=step,
-        observe=observe,
+        rules=Rules(reset, step, observe),
         params=values(PARAMS, view_size=view, see_through=see_through, max_steps=max_steps),
         levels=random_rooms(pool, size) if levels is None else own_maps(levels),
-        own_levels=levels is not None,
+        custom_levels=levels is not None,
         state=STATE,
         observation=observation_record(view),
-        bounds={"image": (0, 8), "direction": (0, 3)},
+        bounds={"image": (0, 8), "direction": (0, 3), "x": (0, LONGEST - 1), "y": (0, LONGEST - 1)},
         actions=len(ACTIONS),
         signals={"goal": 1.0, "step": 0.0, "bump": 0.0},
         max_steps=max_steps,
-        decode=decode,
-        action_names=ACTIONS,
-        render=render,
-        frame=frame,
+        text=TextInterface(decode=decode),
+        display=Display(render=render, frame=frame, action_names=ACTIONS),
         solution=solution,
     )
 
@@ -204,8 +200,9 @@ def observation_record(view: int) -> np.dtype:
     return record(image=(np.uint8, (view, view, 3)), direction=np.int32)
 
 
-def decode(observation: Mapping) -> str:
+def decode(row: Row) -> str:
     """Return a view as text: the direction, then the rows of cells, the agent below, looking up."""
+    observation = row.observation
     tiles = np.array(observation["image"])
     tiles[len(tiles) // 2, -1] = AGENTS["A^"]
     facing = ("right", "down", "left", "up")[int(observation["direction"][0])]
@@ -225,19 +222,19 @@ def map_tiles(state, level) -> np.ndarray:
     return tiles
 
 
-def render(state, level, params) -> str:
+def render(row: Row) -> str:
     """Return the map as text."""
-    return draw_text(map_tiles(state, level), LEGEND)
+    return draw_text(map_tiles(row.state, row.level), LEGEND)
 
 
-def frame(state, level, params) -> np.ndarray:
-    """Return the map as a picture, 16 pixels a tile, with what the agent sees lighter."""
-    observation = np.zeros(1, observation_record(int(params.view_size))).view(np.recarray)[0]
-    getattr(observe, "py_func", observe)(state, level, params, observation)
-    lit = observation.image[:, :, 0] > 0
-    return draw_image(map_tiles(state, level), from_view(lit, state.x, state.y, state.direction, cells(level).shape))
+def frame(row: Row) -> np.ndarray:
+    """Return the map as a picture, (16 height, 16 width, 3) uint8, with what the agent sees lighter."""
+    state, lit = row.state, row.observation["image"][:, :, 0] > 0
+    seen = from_view(lit, state.x, state.y, state.direction, cells(row.level).shape)
+    return draw_image(map_tiles(state, row.level), seen)
 
 
-def solution(level, params) -> list[int]:
+def solution(row: Row) -> list[int]:
     """Return a shortest list of actions to the goal; ValueError where there is none."""
+    level = row.level
     return shortest_walk(cells(level), (level.x, level.y, level.direction), (level.goal_x, level.goal_y))

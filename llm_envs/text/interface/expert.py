@@ -1,4 +1,4 @@
-"""What the oracle plays: the actions of a winning play, in the form of action that a world takes."""
+"""What the expert plays: the actions of a winning play, in the form of action that a world takes."""
 
 from functools import cache
 from typing import Any
@@ -12,16 +12,18 @@ from llm_envs.text.records.state import state_kind
 from llm_envs.text.rules.turn import begin_game, take_turn
 from llm_envs.text.solver.solve import SIGNALS, solve
 from llm_envs.vocabulary import END
+from llm_envs.world import Row
 
 
 class Solutions:
-    """Called with (level, params): a list of actions that wins, the game's own walkthrough or else the solver's."""
+    """Called with a row: a list of actions that wins its level, the game's own walkthrough or else the solver's."""
 
     def __init__(self, pool: Pool, action: str, listed: int) -> None:
         self.pool, self.action, self.listed = pool, action, listed
 
-    def __call__(self, level: Any, params: Any) -> list:
-        """Return the actions."""
+    def __call__(self, row: Row) -> list:
+        """Return the actions; ValueError where none are found."""
+        level = row.level
         book = self.pool.books[int(level["key"])]
         commands = winning_commands(book)
         if self.action == "text":

@@ -1,4 +1,4 @@
-"""What a game's string form tells beside the observation: texts, admissible commands, score and facts, as strings."""
+"""A game's string form: what it adds to `info` (texts, admissible commands, score, facts), and typed commands."""
 
 from functools import cache
 from typing import Any
@@ -8,7 +8,6 @@ import numpy as np
 from llm_envs.engine.jit import cached, plain_python, specialise
 from llm_envs.text.compiler.pool import Book, Pool
 from llm_envs.text.interface.masks import mark_commands
-from llm_envs.text.interface.typed_actions import pack
 from llm_envs.text.language.phrases import endless, most_points
 from llm_envs.text.language.render import longest_turn, render_description, render_inventory, render_start, render_turn
 from llm_envs.text.parser.parser import parse
@@ -16,18 +15,17 @@ from llm_envs.text.records.codes import GO, LOST, NONE, TAKE, WON
 from llm_envs.text.rules.quests import holds
 from llm_envs.text.rules.visibility import is_visible
 from llm_envs.validation import power_of_two
-from llm_envs.world import record
+from llm_envs.world import Row, record
 
 SHEETS = FEEDBACK, DESCRIPTION, INVENTORY = range(3)
 
 
-def survey(states, row, levels, sheets, mask, order, commands, conditions, facts):
+def inspect(state, level, sheets, mask, order, commands, conditions, facts):
     """Write a row's feedback, description and inventory, and list its admissible commands and the facts that hold.
 
     `order` is each command's number, sorted as strings; `commands` and `facts` get places in the sorted tables.
     Returns how many there are of each, whether the score has no end, and the most points where it has one.
     """
-    state, level = states[row], levels[states[row].level]
     for k in range(sheets.shape[0]):
         sheets[k].length = 0
     if state.t == 0:
@@ -50,9 +48,8 @@ def survey(states, row, levels, sheets, mask, order, commands, conditions, facts
     return found, true, endless(level), most_points(level)
 
 
-def applies(states, row, levels, number):
-    """Say whether the things that a command names are where it says, so that its words mean nothing else."""
-    state, level = states[row], levels[states[row].level]
+def applies(state, level, number):
+    """Return whether the things that a command names are where it says, so that its words mean nothing else."""
     verb, x, y = level.commands[number]
     if verb == TAKE and y != NONE and state.holder[x] != level.rooms + y - level.portables:
         return False
@@ -61,12 +58,12 @@ def applies(states, row, levels, number):
 
 @cache
 def compiled() -> tuple[Any, Any]:
-    """Return `survey` and `applies`, compiled when first needed."""
-    return specialise(survey, cached()), specialise(applies, cached())
+    """Return `inspect` and `applies`, compiled when first needed."""
+    return specialise(inspect, cached()), specialise(applies, cached())
 
 
-class Host:
-    """The strings of a pool of games; `facts`: tell them too."""
+class StringInterface:
+    """The strings of a pool of games; with `facts`, `info` has those that hold."""
 
     def __init__(self, pool: Pool, facts: bool) -> None:
         self.pool, self.with_facts = pool, facts
@@ -78,25 +75,22 @@ class Host:
         self.mask, self.commands = np.zeros(pool.size.commands, np.int8), np.zeros(pool.size.commands + 1, np.int16)
         most = max(len(book.facts) for book in pool.books.values())
         self.facts, self.none = np.zeros(most + 1, np.int16), np.zeros((0, 3), np.uint8)
-        self.survey, self.applies = compiled()
+        self.inspect, self.applies = compiled()
 
-    def look_up(self, batch: Any, row: int) -> tuple[Any, Book]:
-        """Return the level that a row plays, and its names."""
-        states, levels = batch.records
-        level = levels[int(states[row]["level"])]
-        return level, self.pool.books[int(level["key"])]
+    def book(self, row: Row) -> Book:
+        """Return the names of the game that a row plays."""
+        return self.pool.books[int(row.level["key"])]
 
-    def info(self, batch: Any, row: int) -> dict[str, Any]:
-        """Return what TextWorld tells of a state, under TextWorld's names."""
-        states, levels = batch.records
-        _, book = self.look_up(batch, row)
+    def info(self, row: Row) -> dict[str, Any]:
+        """Return what TextWorld's interpreter returns of a state, under TextWorld's names."""
+        book, state = self.book(row), row.state
         conditions = book.conditions if self.with_facts else self.none
-        found, true, no_end, most = self.survey(
-            states, row, levels, self.sheets, self.mask, book.order, self.commands, conditions, self.facts
+        found, true, no_end, most = self.inspect(
+            state, row.level, self.sheets, self.mask, book.order, self.commands, conditions, self.facts
         )
-        state, names = states[row], book.commands
+        names = book.commands
         ending = state["ending"]
-        told = {
+        info = {
             "feedback": self.text(FEEDBACK),
             "description": self.text(DESCRIPTION),
             "inventory": self.text(INVENTORY),
@@ -107,21 +101,19 @@ class Host:
             "lost": bool(ending == LOST),
         }
         if self.with_facts:
-            told["facts"] = [book.facts[k] for k in self.facts[:true].tolist()]
-        return told
+            info["facts"] = [book.facts[k] for k in self.facts[:true].tolist()]
+        return info
 
     def text(self, sheet: int) -> str:
-        """Return a text that `survey` wrote."""
+        """Return a text that `inspect` wrote."""
         return self.pool.vocabulary.decode(self.tokens[sheet, : self.lengths[sheet]].tolist())
 
-    def parse(self, text: str, batch: Any, row: int) -> int:
-        """Return what a typed command means in a row's state, packed for `packing.step_text`."""
-        states, levels = batch.records
-        level, book = self.look_up(batch, row)
+    def parse(self, text: str, row: Row) -> tuple[int, ...]:
+        """Return what a typed command means in a row's state, as `typed_actions.COMMAND` has it."""
+        book, level = self.book(row), row.level
         number = book.plain.get(text)
-        if number is not None and self.applies(states, row, levels, number):
-            verb, x, y = level["commands"][number].tolist()
-            return pack(verb, x, y, number=number)
-        found = parse(text, book, states[row], level)
+        if number is not None and self.applies(row.state, level, number):
+            return (number, *level["commands"][number].tolist(), NONE, 0)
+        found = parse(text, book, row.state, level)
         same = np.flatnonzero((level["commands"][: level["num_commands"]] == found[:3]).all(1))
-        return pack(*found, number=int(same[0]) if len(same) else -1)
+        return (int(same[0]) if len(same) else -1, *found)

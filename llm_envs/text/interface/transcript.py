@@ -2,51 +2,35 @@
 
 from numba import njit
 
-from llm_envs.text.language.render import PROMPT, put, render_start, render_turn
+from llm_envs.engine.transcript import POLICY, WORLD, append, clear, make_room
+from llm_envs.text.language.render import PROMPT, render_start, render_turn
 from llm_envs.vocabulary import END
-
-
-@njit
-def make_room(observation, count):
-    """Drop the older half of the transcript if `count` more tokens might not fit."""
-    window = observation.tokens.shape[0]
-    if observation.length + count <= window:
-        return
-    half = window // 2
-    for j in range(window):
-        kept = j + half < observation.length
-        observation.tokens[j] = observation.tokens[j + half] if kept else 0
-        observation.token_mask[j] = observation.token_mask[j + half] if kept else 0
-    observation.length -= half
 
 
 @njit
 def start_transcript(state, level, params, observation):
     """Write the objective and the first description."""
-    for j in range(observation.tokens.shape[0]):
-        observation.tokens[j] = 0
-        observation.token_mask[j] = 0
-    observation.length = 0
+    clear(observation)
     render_start(state, level, observation, params.shows)
-    put(observation, PROMPT, 0)
+    append(observation, PROMPT, WORLD)
 
 
 @njit
 def write_command(state, level, observation):
     """Write the command that was carried out; one that is none of the game's is shown as an end."""
     if state.word < 0:
-        put(observation, END, 1)
+        append(observation, END, POLICY)
         return
     start = level.command_text[state.word]
     for k in range(level.command_words[state.word]):
-        put(observation, level.tokens[start + k], 1)
+        append(observation, level.tokens[start + k], POLICY)
 
 
 @njit
 def write_answer(state, level, params, observation):
     """Write the reply and what else is shown, and the prompt for the next command."""
     render_turn(state, level, observation, params.shows)
-    put(observation, PROMPT, 0)
+    append(observation, PROMPT, WORLD)
 
 
 @njit
@@ -56,7 +40,7 @@ def write_word(state, level, params, observation):
         start_transcript(state, level, params, observation)
         return
     make_room(observation, params.longest_turn if state.told else 1)
-    put(observation, state.word, 1)
+    append(observation, state.word, POLICY)
     if state.told:
         write_answer(state, level, params, observation)
 

@@ -1,8 +1,7 @@
-"""Typed commands as numbers: what the parser finds, packed into one action, and the rule that carries it out.
+"""Typed commands as records: what the parser finds, as an action, and the rule that carries it out.
 
-An action is (number + 1) << 40 | verb << 32 | x << 24 | y << 16 | z << 8 | aside, with `number` the command's in the
-game's table or -1, and the rest as in `parser.Parsed`. Any integer may be given: what the parser cannot have packed for
-the level is not understood.
+`number` is the command's in the game's table, or -1 for one that is not there; the rest is as in `parser.Parsed`. Any
+values may be given: what the parser cannot have found in the level is not understood.
 """
 
 import numpy as np
@@ -12,15 +11,11 @@ from llm_envs.text.language import phrases, replies
 from llm_envs.text.records.codes import EXAMINE, GO, INSERT, LOCKING, NONE, PUT, UNLOCKING, VERBS
 from llm_envs.text.rules.turn import take_turn
 from llm_envs.text.rules.visibility import is_fixed
+from llm_envs.world import record
 
-PACKED = 1 << 55  # more than all that `pack` returns
+COMMAND = record(number=np.int16, verb=np.uint8, x=np.uint8, y=np.uint8, z=np.uint8, aside=np.uint8)
 WORDS, WAYS = len(replies.VERB_WORDS), 4
 ANYTHING, THING, HOLDER, WAY, WORD = range(5)  # what a verb or a reply needs x, y or z to be
-
-
-def pack(verb: int, x: int, y: int, z: int = NONE, aside: int = 0, number: int = -1) -> int:
-    """Return the action for what the parser found, see the module."""
-    return (number + 1) << 40 | verb << 32 | x << 24 | y << 16 | z << 8 | aside
 
 
 def _needs() -> np.ndarray:
@@ -45,7 +40,7 @@ NEEDS = _needs()
 
 @njit
 def fits(level, need, value):
-    """Say whether a number is of the needed kind: one of the level's things, what holds things, a way, a word."""
+    """Return whether a number is of the needed kind: one of the level's things, what holds things, a way, a word."""
     if need == THING:
         return value < level.portables + level.fixed + level.doors
     if need == HOLDER:
@@ -55,14 +50,14 @@ def fits(level, need, value):
 
 @njit
 def has_all(level, row, x, y, z):
-    """Say whether x, y and z are what a row of NEEDS asks for."""
+    """Return whether x, y and z are what a row of NEEDS asks for."""
     return fits(level, NEEDS[row, 0], x) and fits(level, NEEDS[row, 1], y) and fits(level, NEEDS[row, 2], z)
 
 
 @njit
 def can_be_meant(level, verb, x, y, z, aside, number):
-    """Say whether the parser can have found this in the level: the rules take these numbers as indices."""
-    if verb >= VERBS + replies.REPLIES or number >= level.num_commands:
+    """Return whether the parser can have found this in the level: the rules take these numbers as indices."""
+    if verb >= VERBS + replies.REPLIES or not -1 <= number < level.num_commands:
         return False
     if aside != 0 and not (
         replies.INFERRED_WITH <= aside < replies.EMPTY_HANDS and has_all(level, VERBS + aside, x, y, z)
@@ -73,10 +68,9 @@ def can_be_meant(level, verb, x, y, z, aside, number):
 
 @njit
 def step_text(state, level, params, action, signals):
-    """Carry out a packed command; what is none of this level's is not understood."""
-    verb, x, y = (action >> 32) & 255, (action >> 24) & 255, (action >> 16) & 255
-    z, aside = (action >> 8) & 255, action & 255
-    number = (action >> 40) - 1
+    """Carry out a typed command; what is none of this level's is not understood."""
+    number, verb, x, y = np.int64(action.number), np.int64(action.verb), np.int64(action.x), np.int64(action.y)
+    z, aside = np.int64(action.z), np.int64(action.aside)
     if not can_be_meant(level, verb, x, y, z, aside, number):
         verb, x, y, z, aside, number = VERBS + replies.NO_SENSE, NONE, NONE, NONE, 0, -1
     over = take_turn(state, level, verb, x, y, signals)

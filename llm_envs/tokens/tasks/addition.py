@@ -2,12 +2,12 @@
 
 Description:  The prompt is "a+b="; the answer is a + b in the same base and an <end>. No number has leading zeros.
 Observation:  tokens: int32 (T,), the text so far, padded on the right with <pad> (0); T is a multiple of 16.
-              length: int32 (1,), the tokens of it. Prompt tokens are forced, all later ones are the policy's.
+              length: int32 (1,), the number of tokens. Prompt tokens are forced, all later ones are the policy's.
 Action:       Discrete(base + 4): the next token. 0 <pad>, 1 <end>, 2 "+", 3 "=", then the digits from 0.
 Reward:       exact: 1 at the end if the answer is right. Weight 0 unless asked for: match: 1/(n + 1) for each right
               token in its place, n being the digits of the sum. length: 1 at the end if the answer has n digits.
               wellformed: 1 at the end if the answer is a number without leading zeros, closed by <end>.
-Termination:  <end> is said, or the answer has as many tokens as the budget allows: digits + 2.
+Termination:  <end> is generated, or the answer has as many tokens as the budget allows: digits + 2.
 Truncation:   After max_steps steps, if given.
 Arguments:    digits (int, 3): most digits of a and b; min_digits (int, 0): fewest, 0 for as many as digits; base
               (int, 10): 2 to 36, base ** digits at most 2 ** 62; reverse (bool, False): the answer's lowest digit comes
@@ -25,9 +25,10 @@ from collections.abc import Sequence
 import numpy as np
 from numba import njit
 
+from llm_envs.engine.transcript import append_token, clear_tokens
 from llm_envs.validation import check_range, check_switch
-from llm_envs.vocabulary import END, character_tokenizer
-from llm_envs.world import World, record, state_record, values
+from llm_envs.vocabulary import END, PAD, character_tokenizer
+from llm_envs.world import Row, Rules, TextInterface, Transcript, World, record, state_record, values
 
 PLUS, EQUALS, ZERO = 2, 3, 4  # tokens; the digit d is ZERO + d
 DIGITS = string.digits + string.ascii_lowercase
@@ -37,34 +38,38 @@ LEVEL = record(a=np.int64, b=np.int64)
 
 @njit
 def reset(state, level, params):
-    """Write the prompt, and the answer that is due."""
-    for j in range(state.tokens.shape[0]):
-        state.tokens[j] = 0
-    end = write_number(state.tokens, 0, level.a, params.radix)
-    state.tokens[end] = PLUS
-    end = write_number(state.tokens, end + 1, level.b, params.radix)
-    state.tokens[end] = EQUALS
-    state.length = end + 1
-    state.said = 0
-    state.right, state.is_number = 1, 1
-    state.due = write_number(state.answer, 0, level.a + level.b, params.radix)
+    """Write the target, the digits of the sum and <end>."""
+    state.num_generated, state.last, state.highest = 0, PAD, PAD
+    state.correct, state.is_number = 1, 1
+    total = level.a + level.b
+    state.target_length = count_digits(total, params.radix)
+    for j in range(state.target_length - 1, -1, -1):
+        state.target[j] = ZERO + total % params.radix
+        total //= params.radix
     if params.reverse:
-        flip(state.answer, state.due)
-    state.answer[state.due] = END
+        flip(state.target, state.target_length)
+    state.target[state.target_length] = END
 
 
 @njit
-def write_number(tokens, start, number, base):
-    """Write a number's digits from `start` on, highest first; return where they end."""
-    end = start + 1
-    rest = number // base
+def count_digits(number, base):
+    """Return the number of digits of a number."""
+    count, rest = 1, number // base
     while rest > 0:
         rest //= base
-        end += 1
-    for j in range(end - 1, start - 1, -1):
-        tokens[j] = ZERO + number % base
-        number //= base
-    return end
+        count += 1
+    return count
+
+
+@njit
+def append_number(observation, number, base):
+    """Append a number's digits, highest first."""
+    place = np.int64(1)
+    for _ in range(count_digits(number, base) - 1):
+        place *= base
+    while place > 0:
+        append_token(observation, ZERO + number // place % base)
+        place //= base
 
 
 @njit
@@ -76,40 +81,42 @@ def flip(tokens, n):
 
 @njit
 def step(state, level, params, action, signals):
-    """Append one token."""
-    state.tokens[state.length] = action
-    state.length += 1
-    if action == state.answer[min(state.said, state.due)]:
-        signals.match = 1.0 / (state.due + 1)
+    """Compare one token with the target."""
+    n = state.target_length
+    # The highest digit so far: the last one, if the lowest came first.
+    if action != END and (params.reverse or state.num_generated == 0):
+        state.highest = action
+    if action == state.target[min(state.num_generated, n)]:
+        signals.match = 1.0 / (n + 1)
     else:
-        state.right = 0
+        state.correct = 0
+    state.last = action
     if action == END:
-        state.is_number = state.is_number and state.said > 0 and not leading_zero(state, params)
+        leading_zero = state.num_generated > 1 and state.highest == ZERO
+        state.is_number = state.is_number and state.num_generated > 0 and not leading_zero
     else:
         state.is_number = state.is_number and action >= ZERO
-        state.said += 1
-        if state.said < params.budget:
+        state.num_generated += 1
+        if state.num_generated < params.budget:
             return False
         state.is_number = 0  # never closed
-    signals.exact = state.right and action == END
-    signals.length = state.said == state.due
+    signals.exact = state.correct and action == END
+    signals.length = state.num_generated == n
     signals.wellformed = state.is_number
     return True
 
 
 @njit
-def leading_zero(state, params):
-    """Say whether the answer, of two digits or more and just closed, has a zero as its highest digit."""
-    highest = state.length - 2 if params.reverse else state.length - 1 - state.said
-    return state.said > 1 and state.tokens[highest] == ZERO
-
-
-@njit
 def observe(state, level, params, observation):
-    """Show the text so far."""
-    for j in range(state.tokens.shape[0]):
-        observation.tokens[j] = state.tokens[j]
-    observation.length = state.length
+    """Write the prompt, then token by token what the policy generates."""
+    if state.t > 0:
+        append_token(observation, state.last)
+        return
+    clear_tokens(observation)
+    append_number(observation, level.a, params.radix)
+    append_token(observation, PLUS)
+    append_number(observation, level.b, params.radix)
+    append_token(observation, EQUALS)
 
 
 def problems(pool: int, low: int, high: int) -> np.ndarray:
@@ -122,7 +129,7 @@ def problems(pool: int, low: int, high: int) -> np.ndarray:
     return pairs[np.sort(first)]
 
 
-def own_problems(pairs: Sequence, count: int) -> np.ndarray:
+def custom_problems(pairs: Sequence, count: int) -> np.ndarray:
     """Return a user's pairs as an array; ValueError or TypeError names the first bad one."""
     for i, pair in enumerate(pairs):
         if not isinstance(pair, (tuple, list, np.ndarray)) or len(pair) != 2:
@@ -152,42 +159,48 @@ def addition(
         raise ValueError(f"base ** digits is {base}**{digits}; it must be at most 2**62")
     fewest = min_digits or digits
     low = base ** (fewest - 1) if fewest > 1 else 0
-    pairs = problems(pool, low, base**digits) if levels is None else own_problems(levels, base**digits)
+    pairs = problems(pool, low, base**digits) if levels is None else custom_problems(levels, base**digits)
     pool_records = np.zeros(len(pairs), LEVEL)
     pool_records["a"], pool_records["b"] = pairs[:, 0], pairs[:, 1]
     budget = digits + 2
     window = -(-(2 * digits + 2 + budget) // 16) * 16
+    transcript = Transcript(window, base + ZERO)
     return World(
-        reset=reset,
-        step=step,
-        observe=observe,
+        rules=Rules(reset, step, observe),
         params=values(PARAMS, radix=base, reverse=reverse, budget=budget),
         levels=pool_records,
-        own_levels=levels is not None,
+        custom_levels=levels is not None,
         state=state_record(
-            tokens=(np.int32, (window,)),
-            answer=(np.int32, (window // 2,)),
-            length=np.int32,
-            said=np.int32,  # tokens of the answer so far
-            due=np.int32,  # digits of the sum
-            right=np.int32,
+            target=(np.int32, (window // 2,)),
+            target_length=np.int32,  # digits of the sum
+            num_generated=np.int32,  # tokens of the answer so far, <end> excluded
+            last=np.int32,  # token
+            highest=np.int32,  # digit so far, as a token
+            correct=np.int32,
             is_number=np.int32,
         ),
-        observation=record(tokens=(np.int32, (window,)), length=np.int32),
-        bounds={"tokens": (0, base + 3), "length": (0, window)},
+        transcript=transcript,
+        observation=record(**transcript.fields),
+        bounds={
+            **transcript.bounds,
+            **dict.fromkeys(("target", "last", "highest"), (0, base + ZERO - 1)),
+            "target_length": (0, digits + 1),
+            "num_generated": (0, budget),
+            "correct": (0, 1),
+            "is_number": (0, 1),
+        },
         actions=base + 4,
         signals={"exact": 1.0, "match": 0.0, "length": 0.0, "wellformed": 0.0},
         max_steps=max_steps,
-        tokenizer=character_tokenizer("+=" + DIGITS[:base]),
-        types_tokens=True,
+        text=TextInterface(tokenizer=character_tokenizer("+=" + DIGITS[:base]), actions_are_tokens=True),
         solution=solution,
     )
 
 
-def solution(level, params) -> list[int]:
+def solution(row: Row) -> list[int]:
     """Return the right answer's tokens."""
-    number, tokens = int(level.a + level.b), list[int]()
+    number, tokens = int(row.level.a + row.level.b), list[int]()
     while number or not tokens:
-        number, digit = divmod(number, int(params.radix))
+        number, digit = divmod(number, int(row.params.radix))
         tokens.append(ZERO + digit)
-    return [*(tokens if params.reverse else tokens[::-1]), END]
+    return [*(tokens if row.params.reverse else tokens[::-1]), END]

@@ -3,12 +3,12 @@
 Description:  The prompt is a row of symbols and "="; the answer is the same symbols, as they stand, in reverse, or in
               ascending order.
 Observation:  tokens: int32 (T,), the text so far, padded on the right with <pad> (0); T is 2 length + 2, rounded up
-              to a multiple of 16. length: int32 (1,), the tokens of it. Prompt tokens are forced, all later ones are
+              to a multiple of 16. length: int32 (1,), the number of tokens. Prompt tokens are forced, all later ones are
               the policy's.
 Action:       Discrete(vocab_size + 3): the next token. 0 <pad>, 1 <end>, 2 "=", then the symbols.
 Reward:       exact: 1 at the end if the answer is right. match: 1/n for each right symbol in its place, n being the
               number of symbols (weight 0 unless asked for).
-Termination:  <end> is said, or the answer has as many tokens as the budget allows: n + 1.
+Termination:  <end> is generated, or the answer has as many tokens as the budget allows: n + 1.
 Truncation:   After max_steps steps, if given.
 Arguments:    task ("copy", "reverse", "sort"); length (int, 8): most symbols in a prompt, 1 to 1,000; vocab_size
               (int, 16): different symbols, 2 to 1,000; pool (int, 65536): number of prompts; max_steps (int, 0): time
@@ -23,9 +23,10 @@ from collections.abc import Sequence
 import numpy as np
 from numba import njit
 
+from llm_envs.engine.transcript import append_token, clear_tokens
 from llm_envs.validation import check_choice, check_range
-from llm_envs.vocabulary import END, character_tokenizer, word_tokenizer
-from llm_envs.world import World, record, state_record, values
+from llm_envs.vocabulary import END, PAD, character_tokenizer, word_tokenizer
+from llm_envs.world import Row, Rules, TextInterface, Transcript, World, record, state_record, values
 
 EQUALS, FIRST = 2, 3  # "=" and the first symbol
 TASKS = COPY, REVERSE, SORT = range(3)
@@ -35,18 +36,14 @@ PARAMS = record(task=np.int32)
 
 @njit
 def reset(state, level, params):
-    """Write the prompt and the answer that is due."""
+    """Write the target, the right answer."""
     n = level.length
-    for j in range(state.tokens.shape[0]):
-        state.tokens[j] = level.symbols[j] + FIRST if j < n else 0
-    state.tokens[n] = EQUALS
-    state.length = n + 1
-    state.right = 1
+    state.num_generated, state.last, state.correct = 0, PAD, 1
     for j in range(n):
         k = n - 1 - j if params.task == REVERSE else j
-        state.answer[j] = level.symbols[k] + FIRST
+        state.target[j] = level.symbols[k] + FIRST
     if params.task == SORT:
-        sort(state.answer, n)
+        sort(state.target, n)
 
 
 @njit
@@ -62,28 +59,31 @@ def sort(numbers, n):
 
 @njit
 def step(state, level, params, action, signals):
-    """Append one token."""
+    """Compare one token with the target."""
     n = level.length
-    said = state.length - n - 1  # tokens of the answer before this one
-    due = state.answer[said] if said < n else END
-    state.tokens[state.length] = action
-    state.length += 1
-    if action != due:
-        state.right = 0
+    expected = state.target[state.num_generated] if state.num_generated < n else END
+    state.num_generated += 1
+    state.last = action
+    if action != expected:
+        state.correct = 0
     elif action != END:
         signals.match = 1.0 / n
-    if action != END and said < n:
+    if action != END and state.num_generated <= n:
         return False
-    signals.exact = state.right
+    signals.exact = state.correct
     return True
 
 
 @njit
 def observe(state, level, params, observation):
-    """Show the text so far."""
-    for j in range(state.tokens.shape[0]):
-        observation.tokens[j] = state.tokens[j]
-    observation.length = state.length
+    """Write the prompt, then token by token what the policy generates."""
+    if state.t > 0:
+        append_token(observation, state.last)
+        return
+    clear_tokens(observation)
+    for j in range(level.length):
+        append_token(observation, level.symbols[j] + FIRST)
+    append_token(observation, EQUALS)
 
 
 def random_prompts(pool: int, length: int, vocab_size: int, kind: np.dtype) -> np.ndarray:
@@ -96,7 +96,7 @@ def random_prompts(pool: int, length: int, vocab_size: int, kind: np.dtype) -> n
     return levels
 
 
-def own_prompts(prompts: Sequence, length: int, vocab_size: int, kind: np.dtype) -> np.ndarray:
+def custom_prompts(prompts: Sequence, length: int, vocab_size: int, kind: np.dtype) -> np.ndarray:
     """Return a user's prompts as levels; ValueError names the first bad one."""
     levels = np.zeros(len(prompts), kind)
     for i, prompt in enumerate(prompts):
@@ -124,33 +124,39 @@ def copy(
     check_range("max_steps", max_steps, 0, 2**30)
     window = -(-(2 * length + 2) // 16) * 16
     kind = record(length=np.int16, symbols=(np.int16, (window // 2,)))
-    make, source = (random_prompts, pool) if levels is None else (own_prompts, levels)
+    make, source = (random_prompts, pool) if levels is None else (custom_prompts, levels)
     letters = string.ascii_lowercase + string.ascii_uppercase + string.digits
     short = vocab_size <= len(letters)
     words = list(letters[:vocab_size]) if short else [f"s{i}" for i in range(vocab_size)]
+    tokenizer = character_tokenizer("=" + "".join(words)) if short else word_tokenizer(["=", *words])
+    transcript = Transcript(window, vocab_size + FIRST)
     return World(
-        reset=reset,
-        step=step,
-        observe=observe,
+        rules=Rules(reset, step, observe),
         params=values(PARAMS, task=NAMES.index(task)),
         levels=make(source, length, vocab_size, kind),  # type: ignore[arg-type, operator]
-        own_levels=levels is not None,
+        custom_levels=levels is not None,
         state=state_record(
-            tokens=(np.int32, (window,)), answer=(np.int32, (window // 2,)), length=np.int32, right=np.int32
+            target=(np.int32, (window // 2,)), num_generated=np.int32, last=np.int32, correct=np.int32
         ),
-        observation=record(tokens=(np.int32, (window,)), length=np.int32),
-        bounds={"tokens": (0, vocab_size + 2), "length": (0, window)},
+        transcript=transcript,
+        observation=record(**transcript.fields),
+        bounds={
+            **transcript.bounds,
+            "target": (0, vocab_size + FIRST - 1),
+            "num_generated": (0, length + 1),
+            "last": (0, vocab_size + FIRST - 1),
+            "correct": (0, 1),
+        },
         actions=vocab_size + 3,
         signals={"exact": 1.0, "match": 0.0},
         max_steps=max_steps,
-        tokenizer=character_tokenizer("=" + "".join(words)) if short else word_tokenizer(["=", *words]),
-        types_tokens=True,
+        text=TextInterface(tokenizer=tokenizer, actions_are_tokens=True),
         solution=solution,
     )
 
 
-def solution(level, params) -> list[int]:
+def solution(row: Row) -> list[int]:
     """Return the right answer's tokens."""
-    symbols = level.symbols[: level.length].tolist()
-    order = {COPY: symbols, REVERSE: symbols[::-1], SORT: sorted(symbols)}[int(params.task)]
+    symbols = row.level.symbols[: row.level.length].tolist()
+    order = {COPY: symbols, REVERSE: symbols[::-1], SORT: sorted(symbols)}[int(row.params.task)]
     return [*(symbol + FIRST for symbol in order), END]

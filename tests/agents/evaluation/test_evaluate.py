@@ -157,7 +157,7 @@ def test_perplexities_by_hand(models):
     for kind in sums:
         obs = batch.reset(seed=0)
         for _ in range(6):
-            plan, ended = iter(batch.world.solution(*batch.row(0)[1:])), False
+            plan, ended = iter(batch.world.solution(batch.row(0))), False
             while not ended:
                 with torch.no_grad():
                     best = int(acting.get_distribution(obs).distribution.logits.argmax())

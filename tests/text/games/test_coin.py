@@ -57,7 +57,7 @@ def test_every_step_is_as_in_textworld(tmp_path):
             batch.reset_rows(seed=0)  # with order="sweep", row i begins with level i
             told, score, done = theirs.reset(), 0, False
             walk = list(game.metadata["walkthrough"]) if episode == 0 else []
-            assert not walk or len(walk) == len(world.solution(*batch.row(row)[1:]))
+            assert not walk or len(walk) == len(world.solution(batch.row(row)))
             for _ in range(60):
                 ours, mask = world.info(batch, row), batch.action_masks()[row]
                 for name in ("admissible_commands", "score", "won", "lost", "max_score"):

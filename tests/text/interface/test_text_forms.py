@@ -28,7 +28,7 @@ def make(game, **options):
 
 
 def state_of(batch):
-    return {name: batch.row(0)[0][name].tolist() for name in SAME}
+    return {name: batch.row(0).state[name].tolist() for name in SAME}
 
 
 @pytest.mark.parametrize("game", GAMES, ids=lambda game: str(game.name))
@@ -42,7 +42,7 @@ def test_four_forms_play_the_same_game(game):
     book = next(iter(index.world.solution.pool.books.values()))
     names = dict(zip(book.order.tolist(), book.commands, strict=True))
     for _ in range(80):
-        if index.row(0)[0].ending:
+        if index.row(0).state.ending:
             break
         admissible = np.flatnonzero(index.action_masks()[0])
         place = int(rng.integers(len(admissible)))
@@ -117,7 +117,7 @@ def test_a_small_window_holds_the_end_of_the_transcript():
     small.reset_rows(0), large.reset_rows(0)
     dropped = False
     for _ in range(60):
-        if small.row(0)[0].ending:
+        if small.row(0).state.ending:
             break
         action = rng.choice(np.flatnonzero(small.action_masks()[0]))
         small.step_rows([action]), large.step_rows([action])
@@ -169,7 +169,7 @@ def test_every_admissible_command_can_be_typed_however_long():
     names = {"one": " ".join(["key", *NUMERALS]), "two": " ".join(["box", *NUMERALS])}
     batch = llm_envs.make_batch("Text/Story-v0", 1, stories=[LONG.format(**names)], autoreset="never")
     batch.reset_rows(0)
-    plan = batch.world.solution(*batch.row(0)[1:])
+    plan = batch.world.solution(batch.row(0))
     assert max(len(list(word)) for end, word in itertools.groupby(plan, lambda token: token == END) if not end) == 28
     for token in plan:
         assert batch.action_masks()[0, token]
@@ -249,8 +249,8 @@ def test_solutions_win_in_every_form():
     for action in ("tokens", "index", "admissible"):
         batch = llm_envs.make_batch("Text/World-v0", 1, games=GAMES[:1], action=action, max_steps=0, autoreset="never")
         batch.reset_rows(0)
-        for step in batch.world.solution(*batch.row(0)[1:]):
+        for step in batch.world.solution(batch.row(0)):
             batch.step_rows([step])
         assert batch.arrays.terminated[0]
         assert batch.arrays.signals["win"][0] == 1
-        assert batch.row(0)[0].score == sum(quest.reward for quest in GAMES[0].quests if quest.win)
+        assert batch.row(0).state.score == sum(quest.reward for quest in GAMES[0].quests if quest.win)

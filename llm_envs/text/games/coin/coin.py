@@ -49,7 +49,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from llm_envs.text.games.coin.maps import own_maps, random_maps, solution
+from llm_envs.text.games.coin.maps import MOST_ROOMS, own_maps, random_maps, solution
 from llm_envs.text.games.coin.words import (
     COIN_HELD,
     COIN_HERE,
@@ -76,7 +76,7 @@ from llm_envs.text.games.coin.words import (
 )
 from llm_envs.validation import check_choice, check_range
 from llm_envs.vocabulary import SPECIAL, word_tokenizer
-from llm_envs.world import World, record, state_record, values
+from llm_envs.world import Display, Row, Rules, TextInterface, World, record, state_record, values
 
 PARAMS = record(window=np.int32)
 SIGNALS = {"score": 1.0, "step": 0.0, "invalid": 0.0}
@@ -222,28 +222,22 @@ def coin(
     words = WORDS + new_words
     num_actions = len(COMMANDS) + (action == "text")
 
-    def decode(obs: Mapping[str, np.ndarray]) -> str:
-        length = int(obs["length"][0])
-        return as_text(obs["tokens"][:length], obs["token_mask"][:length], words)
+    def decode(row: Row) -> str:
+        length = int(row.observation["length"][0])
+        return as_text(row.observation["tokens"][:length], row.observation["token_mask"][:length], words)
 
-    def info(batch: Any, row: int) -> dict[str, Any]:
-        state, level, _ = batch.row(row)
-        return describe_state(state, level, words)
+    def info(row: Row) -> dict[str, Any]:
+        return describe_state(row.state, row.level, words)
 
-    def parse_row(text: str, batch: Any, row: int) -> int:
+    def parse_row(text: str, row: Row) -> int:
         return parse(text)
-
-    def render(state, level, params) -> str:
-        return as_text(state.tokens[: state.length], state.token_mask[: state.length], words)
 
     transcript = (np.int16, (window + LONGEST_TURN,))
     return World(
-        reset=reset,
-        step=step,
-        observe=observe,
+        rules=Rules(reset, step, observe),
         params=values(PARAMS, window=window),
         levels=maps,
-        own_levels=levels is not None,
+        custom_levels=levels is not None,
         state=state_record(
             room=np.int32,
             won=np.int32,  # 0 or 1
@@ -258,16 +252,25 @@ def coin(
             token_mask=(np.int8, (window,)),
             action_mask=(np.int8, (num_actions,)),
         ),
-        bounds={"tokens": (0, len(words) - 1), "length": (0, window), "token_mask": (0, 1), "action_mask": (0, 1)},
+        bounds={
+            "tokens": (0, len(words) - 1),
+            "length": (0, window),
+            "reply": (-window, window),
+            "token_mask": (0, 1),
+            "action_mask": (0, 1),
+            "room": (0, MOST_ROOMS - 1),
+            "won": (0, 1),
+        },
         actions=num_actions,
         signals=SIGNALS,
         max_steps=max_steps,
-        tokenizer=word_tokenizer(list(words[len(SPECIAL) :])),
-        decode=decode,
-        text_observation=observation == "text",
-        parse=parse_row if action == "text" else None,
-        action_names=(*COMMANDS, "?")[:num_actions],
-        render=render,
-        info=info,
+        text=TextInterface(
+            tokenizer=word_tokenizer(list(words[len(SPECIAL) :])),
+            observe_text=observation == "text",
+            decode=decode,
+            parse=parse_row if action == "text" else None,
+            info=info,
+        ),
+        display=Display(action_names=(*COMMANDS, "?")[:num_actions]),
         solution=solution,
     )

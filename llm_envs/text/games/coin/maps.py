@@ -7,7 +7,7 @@ import numpy as np
 
 from llm_envs.text.games.coin.words import BACK, DIRECTIONS, LONGEST_NAME, NAMES, TAKE, WORD_IDS
 from llm_envs.validation import check_range
-from llm_envs.world import record
+from llm_envs.world import Row, record
 
 MOST_ROOMS = 100
 SHAPES = (8, 16, 32, 64, MOST_ROOMS)  # rooms a record has space for: few, since every shape is compiled anew
@@ -128,6 +128,7 @@ def way_to_coin(exits: Any, start: int, coin: int) -> list[int] | None:
     return None
 
 
-def solution(level, params) -> list[int]:
+def solution(row: Row) -> list[int]:
     """Return a shortest list of actions from the start to the win."""
+    level = row.level
     return [*(way_to_coin(level.exits, int(level.start), int(level.coin)) or []), TAKE]
