@@ -7,23 +7,22 @@ token of an even number.
 import numpy as np
 from numba import njit
 
-from llm_envs.world import World, record, state_record, values
+from llm_envs.engine.transcript import append_token, clear_tokens
+from llm_envs.world import Rules, Transcript, World, record, state_record, values
 
 PARAMS = record(unused=np.int32)
 
 
 @njit
 def reset(state, level, params):
-    """Write the prompt."""
-    for j in range(state.tokens.shape[0]):
-        state.tokens[j] = level.prompt[j] if j < level.prompt_length else 0
+    """Begin with the prompt's tokens."""
     state.length = level.prompt_length
 
 
 @njit
 def step(state, level, params, action, signals):
-    """Append one token."""
-    state.tokens[state.length] = action
+    """Take one token."""
+    state.last = action
     state.length += 1
     signals.even = 1.0 if action % 2 == 0 else 0.0
     return state.length >= level.total
@@ -31,10 +30,13 @@ def step(state, level, params, action, signals):
 
 @njit
 def observe(state, level, params, observation):
-    """Show the text so far."""
-    for j in range(state.tokens.shape[0]):
-        observation.tokens[j] = state.tokens[j]
-    observation.length = state.length
+    """Write the prompt, then token by token what the policy generates."""
+    if state.t > 0:
+        append_token(observation, state.last)
+        return
+    clear_tokens(observation)
+    for j in range(level.prompt_length):
+        append_token(observation, level.prompt[j])
 
 
 def ragged(window: int = 64, vocab_size: int = 64, shortest: int = 40, longest: int = 50) -> World:
@@ -44,16 +46,16 @@ def ragged(window: int = 64, vocab_size: int = 64, shortest: int = 40, longest: 
     levels["prompt_length"] = rng.integers(1, 5, len(levels))
     levels["total"] = rng.integers(shortest, longest + 1, len(levels))
     levels["prompt"] = rng.integers(1, vocab_size, (len(levels), 4))
+    transcript = Transcript(window, vocab_size)
     return World(
-        reset=reset,
-        step=step,
-        observe=observe,
+        rules=Rules(reset, step, observe),
         params=values(PARAMS, unused=0),
         levels=levels,
-        own_levels=True,
-        state=state_record(tokens=(np.int32, (window,)), length=np.int32),
-        observation=record(tokens=(np.int32, (window,)), length=np.int32),
-        bounds={"tokens": (0, vocab_size - 1), "length": (0, window)},
+        custom_levels=True,
+        state=state_record(last=np.int32, length=np.int32),
+        transcript=transcript,
+        observation=record(**transcript.fields),
+        bounds={**transcript.bounds, "last": (0, vocab_size - 1)},
         actions=vocab_size,
         signals={"even": 1.0},
     )

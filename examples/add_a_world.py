@@ -2,7 +2,7 @@
 
 Description:  A number from 0 to n - 1 is drawn. Each guess is written to the text, followed by the answer.
 Observation:  tokens: int32 (T,), guesses and answers, padded on the right with <pad> (0). length: int32 (1,), the
-              tokens of it, at least 1: the text begins with "guess".
+              number of tokens, at least 1: the text begins with "guess".
 Action:       Discrete(n): the number i, whose token is i + 5.
 Reward:       found: 1 for guessing the number. guess: 1 every step (weight 0 unless asked for).
 Termination:  The number is guessed.
@@ -16,9 +16,10 @@ import numpy as np
 from numba import njit
 
 import llm_envs
+from llm_envs.engine.transcript import append_token, clear_tokens
 from llm_envs.testing import check_world
 from llm_envs.vocabulary import word_tokenizer
-from llm_envs.world import World, check_range, record, state_record, values
+from llm_envs.world import Rules, TextInterface, Transcript, World, check_range, record, state_record, values
 
 GUESS, HIGHER, LOWER, FIRST = range(2, 6)  # tokens; 0 is <pad>, 1 <end>
 PARAMS, LEVEL = record(n=np.int32), record(secret=np.int32)
@@ -26,52 +27,49 @@ PARAMS, LEVEL = record(n=np.int32), record(secret=np.int32)
 
 @njit
 def reset(state, level, params):
-    """Begin an empty text."""
-    state.tokens[:] = 0
-    state.tokens[0] = GUESS
-    state.length = 1
+    """Forget the last guess."""
+    state.guess = 0
 
 
 @njit
 def step(state, level, params, action, signals):
-    """Write the guess and its answer; return whether it is right."""
+    """Return whether the guess is right."""
+    state.guess = action
     signals.guess = 1.0
-    state.tokens[state.length] = action + FIRST
-    state.length += 1
-    if action == level.secret:
-        signals.found = 1.0
-        return True
-    state.tokens[state.length] = HIGHER if level.secret > action else LOWER
-    state.length += 1
-    return False
+    signals.found = action == level.secret
+    return action == level.secret
 
 
 @njit
 def observe(state, level, params, observation):
-    """Show the text."""
-    observation.tokens[:] = state.tokens
-    observation.length = state.length
+    """Write the guess and its answer."""
+    if state.t == 0:
+        clear_tokens(observation)
+        append_token(observation, GUESS)
+        return
+    append_token(observation, state.guess + FIRST)
+    if state.guess != level.secret:
+        append_token(observation, HIGHER if level.secret > state.guess else LOWER)
 
 
 def guess(n: int = 16, max_steps: int = 8) -> World:
     """Build the world; see the module for the arguments."""
     check_range("n", n, 2, 1000)
     check_range("max_steps", max_steps, 1, 100)
-    text = (np.int32, (2 * max_steps + 1,))
+    transcript = Transcript(2 * max_steps + 1, n + FIRST)
     words = ["guess", "higher", "lower", *map(str, range(n))]
     return World(
-        reset=reset,
-        step=step,
-        observe=observe,
+        rules=Rules(reset, step, observe),
         params=values(PARAMS, n=n),
         levels=np.arange(n, dtype=np.int32).view(LEVEL),
-        state=state_record(tokens=text, length=np.int32),
-        observation=record(tokens=text, length=np.int32),
-        bounds={"tokens": (0, n + FIRST - 1), "length": (1, text[1][0])},
+        state=state_record(guess=np.int32),
+        transcript=transcript,
+        observation=record(**transcript.fields),
+        bounds={**transcript.bounds, "guess": (0, n - 1)},
         actions=n,
         signals={"found": 1.0, "guess": 0.0},
         max_steps=max_steps,
-        tokenizer=word_tokenizer(words),
+        text=TextInterface(tokenizer=word_tokenizer(words)),
     )
 
 

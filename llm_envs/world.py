@@ -4,8 +4,8 @@ A world's file writes its `Rules` for one row, as plain scalar functions under `
 whose keyword arguments are the configuration and which returns a `World`. The engine owns the rest: the clock
 `state.t`, the generator `state.rng`, the time limit, the weighting of signals, the next episode.
 
-What a world does beside its rules, in Python on the host, are hooks: reading and writing text (`TextInterface`), drawing
-(`Display`) and solving a level. Every hook takes one `Row`.
+What a world does beside its rules, in Python on the host, are hooks: reading and writing text (`TextInterface`),
+drawing (`Display`) and solving a level. Every hook takes one `Row`.
 """
 
 from collections.abc import Callable, Mapping
@@ -169,7 +169,9 @@ class World:
     state: np.dtype  # from state_record()
     observation: np.dtype
     bounds: Mapping[str, tuple[float, float]]  # (low, high), inclusive, of each field of the observation and the state
-    actions: int | Vector | np.dtype  # number of discrete actions, a continuous action, or a record that parse() returns
+    actions: (
+        int | Vector | np.dtype
+    )  # number of discrete actions, a continuous action, or a record that parse() returns
     signals: Mapping[str, float]  # reward terms and their default weights
     max_steps: int = 0  # time limit; 0 for none
     custom_levels: bool = False  # the user brought the levels: then nothing is held out by default
@@ -187,7 +189,9 @@ class World:
             raise ValueError(f"bounds are for {sorted(self.bounds)}; the observation has {self.observation.names}")
         unbounded = sorted(own - set(self.bounds))
         if unbounded and self.rules.valid is None:
-            raise ValueError(f"the state's fields {unbounded} need bounds, or the rules a `valid`, to check snapshots by")
+            raise ValueError(
+                f"the state's fields {unbounded} need bounds, or the rules a `valid`, to check snapshots by"
+            )
         if not self.signals:
             raise ValueError("a world needs at least one signal: it is what rewards are made of")
         if not len(self.levels):

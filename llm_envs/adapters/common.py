@@ -11,8 +11,6 @@ RENDER_MODES = ("ansi", "human", "rgb_array")  # of every world: text can be pri
 METADATA = {"render_modes": list(RENDER_MODES), "render_fps": round(1 / SECONDS_PER_FRAME)}
 
 
-
-
 def draw(batch: BatchEnv, row: int, render_mode: str | None) -> Any:
     """Return (or, for "human", print) one row as `render_mode` asks."""
     if render_mode == "rgb_array":

@@ -94,8 +94,9 @@ class GymEnv(gym.Env):
         if self._over or not self.batch.started:
             raise RuntimeError("the episode is over: call reset()" if self._over else "call reset() before step()")
         if self._typed:
-            action = self.batch.parse_row(action, 0)
-        if self._discrete:
+            self._action[0] = self.batch.parse_row(action, 0)
+            self.batch.step_rows()
+        elif self._discrete:
             if isinstance(action, (bool, float)) or not self.action_space_holds(action):
                 raise ValueError(f"the action is {action!r}; it must be an integer from 0 to {len(self._legal) - 1}")
             self._action[0] = action

@@ -112,7 +112,9 @@ class BatchEnv(HostView, Saved):
         self._actions = make(num_envs, kernels.action_record(world))
         self._requests = make(num_envs, kernels.REQUEST)
         names = self._actions.kind.names or ()
-        self._action_field = names[0] if names in (("index",), ("vector",)) else ""  # "" for a record of the world's own
+        self._action_field = (
+            names[0] if names in (("index",), ("vector",)) else ""
+        )  # "" for a record of the world's own
         self._check_actions = self._on_host if check_actions is None else check_actions
         self._bind()
         self._started = False

@@ -105,7 +105,7 @@ def policy_tokens(world: World, obs: Mapping[str, np.ndarray], steps: int) -> li
         edges = np.diff(obs["token_mask"][:length].astype(np.int8), prepend=0, append=0)
         return list(zip(np.flatnonzero(edges > 0).tolist(), np.flatnonzero(edges < 0).tolist(), strict=True))
     # Where an action is a token and the world adds none, every step appended one.
-    return [(max(length - steps, 0), length)] if world.types_tokens and steps else []
+    return [(max(length - steps, 0), length)] if world.actions_are_tokens and steps else []
 
 
 def longest_token(world: World) -> int:

@@ -1,7 +1,7 @@
 """Saved batches. A snapshot's bytes: a magic word, a JSON header, the states, the observations, a checksum.
 
-A snapshot may come from a stranger: nothing in it is executed, every length is checked before it is used, and states and
-observations outside of the world's bounds are refused.
+A snapshot may come from a stranger: nothing in it is executed, every length is checked before it is used, and states
+and observations outside of the world's bounds are refused.
 """
 
 import itertools

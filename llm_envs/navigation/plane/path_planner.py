@@ -177,9 +177,7 @@ def path_planner(
     bounds = {"state": (-2.0, 2.0), "goal": (-1.0, 1.0), "obstacles": (-1.0, 1.0), **POSITION}
     observation = observation_record(obstacles)
     return World(
-        rules=Rules(
-            reset, step_discrete if discrete else step_continuous, observe_obstacles if obstacles else observe
-        ),
+        rules=Rules(reset, step_discrete if discrete else step_continuous, observe_obstacles if obstacles else observe),
         params=values(PARAMS, step_size=step_size, inertia=inertia, tolerance=tolerance),
         levels=chosen,
         custom_levels=levels is not None,

@@ -96,5 +96,5 @@ def story(
         facts=facts,
         window=window,
         max_steps=max_steps,
-        own_levels=True,  # nothing is held out of the one story of the package, either
+        custom_levels=True,  # nothing is held out of the one story of the package, either
     )

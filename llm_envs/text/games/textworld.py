@@ -77,7 +77,7 @@ def world(
         facts=facts,
         window=window,
         max_steps=max_steps,
-        own_levels=games is not None,
+        custom_levels=games is not None,
     )
 
 

@@ -1,7 +1,7 @@
 """Games as worlds: `games_world` for any games, and `text_game`, which makes a builder of a generator of games."""
 
 import inspect
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from functools import cache, lru_cache, wraps
 from typing import Any
 
@@ -12,16 +12,17 @@ from llm_envs.text.compiler.pool import Pool, compile_games
 from llm_envs.text.interface.actions import reset_game, reset_listed, step_index, step_listed, step_word
 from llm_envs.text.interface.expert import Solutions
 from llm_envs.text.interface.masks import mask_commands, mask_list, mask_nothing, mask_words
-from llm_envs.text.interface.strings import Host
+from llm_envs.text.interface.strings import StringInterface
 from llm_envs.text.interface.transcript import write_state, write_turn, write_word
-from llm_envs.text.interface.typed_actions import PACKED, step_text
+from llm_envs.text.interface.typed_actions import COMMAND, step_text
+from llm_envs.text.interface.validity import game_is_valid, listed_game_is_valid
 from llm_envs.text.language.pieces import TranscriptReader, tokenizer
 from llm_envs.text.language.render import SHOW_DESCRIPTION, SHOW_INVENTORY, longest_turn
 from llm_envs.text.model.game import Game
 from llm_envs.text.records.codes import NONE, SHARP
 from llm_envs.text.records.state import state_kind
 from llm_envs.validation import check_choice, check_range, check_switch, power_of_two
-from llm_envs.world import World, record, values
+from llm_envs.world import Display, Row, Rules, TextInterface, Transcript, World, record, values
 
 OBSERVATIONS, ACTIONS = ("tokens", "text", "state"), ("tokens", "index", "admissible", "text")
 MASKS = ("admissible", "none")
@@ -43,7 +44,7 @@ def games_world(
     facts: bool = False,
     window: int = 0,
     max_steps: int = 50,
-    own_levels: bool = False,
+    custom_levels: bool = False,
 ) -> World:
     """Return the world of these games; Text/World-v0's card tells what the arguments mean.
 
@@ -71,17 +72,15 @@ def games_world(
     longest = longest_turn(pool.levels, shown_bits) + longest_command
     window = checked_window(window, longest)
     vocabulary, listed = pool.vocabulary, most_admissible(pool) if action == "admissible" else 0
-    host = Host(pool, facts) if "text" in (observation, action) else None
-    reset, step, observe = rules_for(action, "state" if observation == "state" else "tokens")
+    strings = StringInterface(pool, facts) if "text" in (observation, action) else None
     state = state_kind(pool.size, listed)
-    shown, bounds = transcript_fields(window, len(vocabulary.pieces))
-    if observation == "state":
-        shown, bounds = state_fields(state)
+    transcript = None if observation == "state" else Transcript(window, len(vocabulary.pieces), authors=True)
+    fields, bounds = (transcript.fields, transcript.bounds) if transcript else state_fields(state)
     actions = {
         "tokens": len(vocabulary.pieces),
         "index": command_count(pool),
         "admissible": listed,
-        "text": PACKED,
+        "text": COMMAND,
     }[action]
     choices: dict[str, Any] = {}  # in front of the rest: a record must be no beginning of another
     if action == "admissible":
@@ -89,9 +88,7 @@ def games_world(
     if action != "text":
         choices["action_mask"], bounds["action_mask"] = (np.int8, (actions,)), (0, 1)
     return World(
-        reset=reset,
-        step=step,
-        observe=observe,
+        rules=rules_for(action, "state" if observation == "state" else "tokens"),
         params=values(
             PARAMS,
             shows=shown_bits,
@@ -100,20 +97,23 @@ def games_world(
             free_mask=mask == "none",
         ),
         levels=pool.levels,
-        own_levels=own_levels,
+        custom_levels=custom_levels,
         state=state,
-        observation=record(**choices, **shown),
+        transcript=transcript,
+        observation=record(**choices, **fields),
         bounds=bounds,
         actions=actions,
         signals=SIGNALS,
         max_steps=max_steps * (words + 1 if action == "tokens" else 1),
-        tokenizer=tokenizer(vocabulary.pieces),
-        types_tokens=action == "tokens",
-        decode=describe_fields if observation == "state" else TranscriptReader(vocabulary).decode,
-        text_observation=observation == "text",
-        parse=host.parse if host and action == "text" else None,
-        action_names=tuple(next(iter(pool.books.values())).commands) if action == "text" else (),
-        info=host.info if host else None,
+        text=TextInterface(
+            tokenizer=tokenizer(vocabulary.pieces),
+            actions_are_tokens=action == "tokens",
+            observe_text=observation == "text",
+            decode=describe_fields if observation == "state" else TranscriptReader(vocabulary).decode,
+            parse=strings.parse if strings and action == "text" else None,
+            info=strings.info if strings else None,
+        ),
+        display=Display(action_names=tuple(next(iter(pool.books.values())).commands) if action == "text" else ()),
         solution=Solutions(pool, action, listed),
     )
 
@@ -130,12 +130,6 @@ def checked_window(window: int, longest: int) -> int:
     return window
 
 
-def transcript_fields(window: int, words: int) -> tuple[dict[str, Any], dict[str, tuple[float, float]]]:
-    """Return the fields of a transcript and their bounds."""
-    fields = {"tokens": (np.int32, (window,)), "length": np.int32, "token_mask": (np.int8, (window,))}
-    return fields, {"tokens": (0, words - 1), "length": (0, window), "token_mask": (0, 1)}
-
-
 STATE_FIELDS = (
     *("room", "ending", "score", "turns", "free_slots", "used_slots"),
     *("typed", "low", "high"),  # of the command that is being typed: words, and which commands begin so
@@ -150,9 +144,9 @@ def state_fields(state: np.dtype) -> tuple[dict[str, Any], dict[str, tuple[float
     return fields, {name: (-NUMBERS[name] if name == "score" else 0, NUMBERS.get(name, 255)) for name in STATE_FIELDS}
 
 
-def describe_fields(obs: Mapping[str, np.ndarray]) -> str:
+def describe_fields(row: Row) -> str:
     """Return the typed state as text, field by field."""
-    return ", ".join(f"{name} {obs[name].tolist()}" for name in STATE_FIELDS)
+    return ", ".join(f"{name} {row.observation[name].tolist()}" for name in STATE_FIELDS)
 
 
 def command_count(pool: Pool) -> int:
@@ -183,7 +177,7 @@ def text_game(pool: int = 100, max_steps: int = 50) -> Callable:
         max_steps: the default time limit, in commands.
     """
     given = inspect.signature(games_world).parameters
-    common = {name: one.default for name, one in given.items() if name not in ("games", "own_levels")}
+    common = {name: one.default for name, one in given.items() if name not in ("games", "custom_levels")}
     common = {"pool": pool, **common, "max_steps": max_steps}
 
     def decorate(generate: Callable[..., Game]) -> Callable[..., World]:
@@ -215,18 +209,18 @@ def made(generate: Callable[..., Game], count: int, **options: Any) -> Pool:
     return compile_games([generate(seed, **options) for seed in range(count)])
 
 
-FORMS = {  # action -> reset, step, what is appended to the transcript, mask
-    "tokens": (reset_game, step_word, write_word, mask_words),
-    "index": (reset_game, step_index, write_turn, mask_commands),
-    "admissible": (reset_listed, step_listed, write_turn, mask_list),
-    "text": (reset_game, step_text, write_turn, mask_nothing),
+FORMS = {  # action -> reset, step, what is appended to the transcript, mask, validity
+    "tokens": (reset_game, step_word, write_word, mask_words, game_is_valid),
+    "index": (reset_game, step_index, write_turn, mask_commands, game_is_valid),
+    "admissible": (reset_listed, step_listed, write_turn, mask_list, listed_game_is_valid),
+    "text": (reset_game, step_text, write_turn, mask_nothing, game_is_valid),
 }
 
 
 @cache
-def rules_for(action: str, observation: str) -> tuple[Callable, Callable, Callable]:
-    """Return (reset, step, observe) for a form of action and of observation ("tokens" or "state")."""
-    reset, step, write, mask = FORMS[action]
+def rules_for(action: str, observation: str) -> Rules:
+    """Return the rules for a form of action and of observation ("tokens" or "state")."""
+    reset, step, write, mask, valid = FORMS[action]
     if observation == "state":
         write = write_state
 
@@ -235,4 +229,4 @@ def rules_for(action: str, observation: str) -> tuple[Callable, Callable, Callab
         write(state, level, params, observation)
         mask(state, level, params, observation)
 
-    return reset, step, observe
+    return Rules(reset, step, observe, valid)

@@ -7,16 +7,16 @@ and amount of its white space are lost.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from llm_envs.text.language import replies
 from llm_envs.text.model.game import DIRECTIONS
 from llm_envs.validation import power_of_two
 from llm_envs.vocabulary import END, SPECIAL
+from llm_envs.world import Row
 
 CONTINUATION = "##"  # in front of a piece that no white space separates from the one before
 PROMPT = ">"  # before a command
@@ -141,12 +141,9 @@ class TranscriptReader:
         self.vocabulary = vocabulary
         self.read, self.text = b"", ""  # the tokens decoded last, as bytes, and their text
 
-    def decode(self, obs: Mapping[str, np.ndarray]) -> str:
-        """Return a transcript as readable text, a line for each command.
-
-        Args:
-            obs: tokens (window,) int32, length (1,), token_mask (window,) int8, 1 where the policy wrote the token.
-        """
+    def decode(self, row: Row) -> str:
+        """Return a row's transcript as readable text, a line for each command."""
+        obs = row.observation
         length = int(obs["length"][0])
         tokens, mask = obs["tokens"][:length].tobytes(), obs["token_mask"][:length].tobytes()
         if not tokens.startswith(self.read):

@@ -7,6 +7,7 @@ length all is zero, and leaves it so. The caller sees to it that a turn fits (`l
 import numpy as np
 from numba import njit
 
+from llm_envs.engine.transcript import append
 from llm_envs.text.language import pieces, replies
 from llm_envs.text.language.listing import add_list, add_literal, add_printed_name
 from llm_envs.text.language.phrases import HANDS, LISTED, PARTS, PARTS_FROM, WAY, WORDS, add_phrase, endless
@@ -38,9 +39,7 @@ EMPTY = replies.DESCRIPTION  # a phrase without words: its template is empty
 @njit
 def put(observation, token, typed):
     """Append one token; `typed` is 1 for a word of a command."""
-    observation.tokens[observation.length] = token
-    observation.token_mask[observation.length] = typed
-    observation.length += 1
+    append(observation, token, typed)
 
 
 @njit

@@ -3,8 +3,8 @@
 Description:  The prompt is a row of symbols and "="; the answer is the same symbols, as they stand, in reverse, or in
               ascending order.
 Observation:  tokens: int32 (T,), the text so far, padded on the right with <pad> (0); T is 2 length + 2, rounded up
-              to a multiple of 16. length: int32 (1,), the number of tokens. Prompt tokens are forced, all later ones are
-              the policy's.
+              to a multiple of 16. length: int32 (1,), the number of tokens. Prompt tokens are forced, all later ones
+              are the policy's.
 Action:       Discrete(vocab_size + 3): the next token. 0 <pad>, 1 <end>, 2 "=", then the symbols.
 Reward:       exact: 1 at the end if the answer is right. match: 1/n for each right symbol in its place, n being the
               number of symbols (weight 0 unless asked for).
@@ -135,9 +135,7 @@ def copy(
         params=values(PARAMS, task=NAMES.index(task)),
         levels=make(source, length, vocab_size, kind),  # type: ignore[arg-type, operator]
         custom_levels=levels is not None,
-        state=state_record(
-            target=(np.int32, (window // 2,)), num_generated=np.int32, last=np.int32, correct=np.int32
-        ),
+        state=state_record(target=(np.int32, (window // 2,)), num_generated=np.int32, last=np.int32, correct=np.int32),
         transcript=transcript,
         observation=record(**transcript.fields),
         bounds={

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_envs.text.language.pieces import FIXED, MAX_VOCABULARY, TranscriptReader, Vocabulary, split, tokenizer
+from llm_envs.world import Row
 
 
 def join(pieces: list[str]) -> str:
@@ -37,7 +38,8 @@ def test_new_lines() -> None:
     typed[start : start + 2] = 1
     reader = TranscriptReader(vocabulary)
     for lengths in ([len(pieces)], [start, start + 1, start + 2, len(pieces)]):
-        told = [reader.decode({"tokens": tokens, "length": np.array([n]), "token_mask": typed}) for n in lengths]
+        rows = [{"tokens": tokens, "length": np.array([n]), "token_mask": typed} for n in lengths]
+        told = [reader.decode(Row(None, None, None, row)) for row in rows]
         assert told[-1] == "Go on.\n> go east\n-= Hall =-\nDust.\n> look No -= Hall =-."
     assert told[:-1] == ["Go on.", "Go on.\n> go", "Go on.\n> go east"]
 

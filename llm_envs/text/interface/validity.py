@@ -1,0 +1,66 @@
+"""Whether a restored state is one of its level: every number that the rules use as an index has to exist there."""
+
+from numba import njit
+
+from llm_envs.text.interface.typed_actions import can_be_meant
+from llm_envs.text.records import codes
+
+
+@njit
+def lists_are_whole(state, level):
+    """Return whether the lists of portables lead through existing ones, each in one list only, and come to an end."""
+    holders = level.rooms + level.fixed + 1
+    listed = 0
+    for holder in range(holders):
+        portable = state.first[holder]
+        while portable != codes.NONE:
+            listed += 1
+            # In a circle, or in two lists, more portables are listed than there are.
+            if portable >= level.portables or state.holder[portable] != holder or listed > level.portables:
+                return False
+            portable = state.after[portable]
+    for portable in range(level.portables):
+        holder = state.holder[portable]
+        if holder != codes.NONE:
+            listed -= 1
+            if holder >= holders:
+                return False
+    return listed == 0  # what has a holder is in that holder's list
+
+
+@njit
+def typing_is_valid(state, level):
+    """Return whether the words typed so far lead to commands of the level."""
+    if not 0 <= state.low <= state.high <= level.num_commands:
+        return False
+    for command in range(state.low, state.high):  # noqa: SIM110 (numba compiles no generators)
+        if state.typed > level.command_words[command]:
+            return False
+    return True
+
+
+@njit
+def game_is_valid(state, level, params):
+    """Return whether a state can be rendered and stepped in its level."""
+    if state.room >= level.rooms or state.ending > codes.LOST or state.turns < 0:
+        return False
+    for lock in range(level.fixed + level.doors):
+        if state.lock[lock] > codes.AJAR:
+            return False
+    reply = codes.VERBS + state.reply
+    return (
+        lists_are_whole(state, level)
+        and typing_is_valid(state, level)
+        and can_be_meant(level, reply, state.x, state.y, state.z, state.aside, -1)
+    )
+
+
+@njit
+def listed_game_is_valid(state, level, params):
+    """Return the same for a state with a list of this turn's commands."""
+    if not 0 <= state.listed_count <= state.listed.shape[0]:
+        return False
+    for k in range(state.listed_count):
+        if not 0 <= state.listed[k] < level.num_commands:
+            return False
+    return game_is_valid(state, level, params)
