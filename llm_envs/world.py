@@ -130,7 +130,7 @@ class Transcript:
     @property
     def bounds(self) -> dict[str, tuple[float, float]]:
         """Return the bounds of `fields`."""
-        bounds = {"tokens": (0, self.vocab_size - 1), "length": (0, self.window)}
+        bounds: dict[str, tuple[float, float]] = {"tokens": (0, self.vocab_size - 1), "length": (0, self.window)}
         return bounds | ({"token_mask": (0, 1)} if self.authors else {})
 
 

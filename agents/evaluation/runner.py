@@ -17,7 +17,7 @@ from llm_envs.engine import levels
 from llm_envs.engine.batch import BatchEnv
 from llm_envs.registration import build
 from llm_envs.validation import check_range
-from llm_envs.world import World
+from llm_envs.world import Vector, World
 
 Act = Callable[[dict[str, Tensor]], Tensor]  # observations (N, ...) -> actions (N, ...)
 Score = Callable[[dict[str, Tensor], Tensor], Tensor]  # observations, actions -> log-probabilities (N,)
@@ -63,9 +63,10 @@ def random_actions(batch: BatchEnv, seed: int) -> Act:
         raise ValueError("random actions cannot be typed as text; choose another form of action, such as 'admissible'")
 
     def act(obs: dict[str, Tensor]) -> Tensor:
-        if not isinstance(world.actions, int):
+        if isinstance(world.actions, Vector):
             low, high = world.actions.low, world.actions.high
             return low + (high - low) * torch.rand(batch.num_envs, *world.actions.shape, generator=generator)
+        assert isinstance(world.actions, int)
         legal = torch.ones(batch.num_envs, world.actions)
         if "action_mask" in obs:
             legal = obs["action_mask"].float().cpu()

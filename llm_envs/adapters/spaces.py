@@ -45,4 +45,5 @@ def action_space(world: "World") -> spaces.Space:
         return spaces.Text(LONGEST_COMMAND, min_length=0, charset=_characters(world))
     if isinstance(world.actions, int):
         return spaces.Discrete(world.actions)
+    assert not isinstance(world.actions, np.dtype), "records of a world's own are made from text"
     return spaces.Box(world.actions.low, world.actions.high, world.actions.shape, np.float32)

@@ -194,11 +194,11 @@ class HostView:
         Raises:
             ValueError: actions are vectors, or typed commands, of which there is no list.
         """
-        if not isinstance(self.world.actions, int):
+        if not isinstance(self.world.actions, int) and not self.world.takes_text:
             raise ValueError("only discrete actions have masks")
         obs = self.arrays.obs if self._on_host else self.to_host().obs
         if "action_mask" in obs:
             return obs["action_mask"].astype(bool)
         if self.world.takes_text:
             raise ValueError("typed commands have no mask; what can be said is in info['admissible_commands']")
-        return np.ones((self.num_envs, self.world.actions), bool)
+        return np.ones((self.num_envs, int(self._setup.row(0).num_actions)), bool)

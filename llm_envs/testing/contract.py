@@ -22,6 +22,7 @@ from llm_envs.adapters.spaces import observation_space
 from llm_envs.engine.batch import BatchEnv
 from llm_envs.registration import build, find, ids
 from llm_envs.testing.random_walks import Subject, card_sections, digest_walk, random_actions, refused, require, walk
+from llm_envs.world import Vector
 
 HEADINGS = ("Description", "Observation", "Action", "Reward", "Termination", "Truncation", "Arguments", "Source")
 ROWS, SEED, THREADS = 4, 11, min(2, numba_config.NUMBA_NUM_THREADS)
@@ -197,6 +198,7 @@ def bad_actions_are_refused(subject: Subject) -> None:
         wrong: list[Any] = [good.astype(np.float32), good.astype(bool), good - 1, good + actions]
         single: list[Any] = [0.0, True, None, "0", -1, actions, np.zeros(2, int)]
     else:
+        assert isinstance(actions, Vector)
         good = np.full((ROWS, *actions.shape), actions.low, np.float32)
         wrong = [good.astype(np.int64), good - 1, good * np.nan, good + np.inf, good + 2 * (actions.high - actions.low)]
         single = [None, "0", *(value[0] for value in wrong), good[0, :-1]]
@@ -213,8 +215,10 @@ def bad_actions_are_refused(subject: Subject) -> None:
 def illegal_actions_pass(subject: Subject) -> None:
     """With check_actions=False an illegal action passes the turn: the clock goes on, and nothing else changes."""
     batch, actions = subject.batch(1, check_actions=False, autoreset="never"), subject.world.actions
-    bad = [-1, actions, 2**40] if isinstance(actions, int) else [np.nan, np.inf, actions.high + 1]
-    shape = () if isinstance(actions, int) else actions.shape
+    bad: list[Any] = [-1, actions, 2**40]
+    shape: tuple[int, ...] = ()
+    if isinstance(actions, Vector):
+        bad, shape = [np.nan, np.inf, actions.high + 1], actions.shape
     for value in bad:
         batch.reset_rows(SEED)
         expected = batch.row(0).state.copy()

@@ -14,7 +14,7 @@ import numpy as np
 from llm_envs.adapters.gym import GymEnv
 from llm_envs.engine.batch import BatchEnv, Step
 from llm_envs.registration import build, find, identify
-from llm_envs.world import World
+from llm_envs.world import Vector, World
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,7 @@ def random_actions(batch: BatchEnv, rng: np.random.Generator) -> np.ndarray | li
             return rng.integers(0, world.actions, batch.num_envs)
         masks = batch.action_masks()
         return (rng.random(masks.shape) * masks).argmax(1)
+    assert isinstance(world.actions, Vector)
     low, high = np.float32(world.actions.low), np.float32(world.actions.high)
     share = rng.random((batch.num_envs, *world.actions.shape), np.float32)
     return np.clip(low + (high - low) * (share if any_action else share.round()), low, high)

@@ -76,7 +76,7 @@ def games_world(
     state = state_kind(pool.size, listed)
     transcript = None if observation == "state" else Transcript(window, len(vocabulary.pieces), authors=True)
     fields, bounds = (transcript.fields, transcript.bounds) if transcript else state_fields(state)
-    actions = {
+    actions: Any = {
         "tokens": len(vocabulary.pieces),
         "index": command_count(pool),
         "admissible": listed,

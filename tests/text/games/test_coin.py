@@ -10,6 +10,7 @@ from textworld.challenges.tw_coin_collector import coin_collector
 from textworld.generator import compile_game
 
 from llm_envs.registration import build, make_batch
+from llm_envs.world import Row
 
 BACK = {"north": "south", "south": "north", "east": "west", "west": "east"}
 HOUSE = {  # Hall is the start; the coin lies in the Old Mill, two rooms away
@@ -59,7 +60,7 @@ def test_every_step_is_as_in_textworld(tmp_path):
             walk = list(game.metadata["walkthrough"]) if episode == 0 else []
             assert not walk or len(walk) == len(world.solution(batch.row(row)))
             for _ in range(60):
-                ours, mask = world.info(batch, row), batch.action_masks()[row]
+                ours, mask = batch.info(row), batch.action_masks()[row]
                 for name in ("admissible_commands", "score", "won", "lost", "max_score"):
                     assert ours[name] == told[name], (name, row, episode)
                 legal = [name for name, allowed in zip(world.action_names, mask, strict=True) if allowed]
@@ -68,8 +69,8 @@ def test_every_step_is_as_in_textworld(tmp_path):
                     break
                 typed = walk.pop(0) if walk else str(rng.choice(legal if rng.random() < 0.7 else ODD))
                 told, now, done = theirs.step(typed)
-                actions = np.full(len(games), world.parse("look", batch, 0))
-                actions[row] = world.parse(typed, batch, row)
+                actions = np.full(len(games), batch.parse_row("look", 0))
+                actions[row] = batch.parse_row(typed, row)
                 batch.step_rows(actions)
                 after = batch.arrays
                 assert (after.reward[row], after.terminated[row]) == (now - score, done), (typed, row)
@@ -107,7 +108,7 @@ def test_maps_and_solutions(level, mode):
         if mode > 1:  # a wrong turn of TextWorld's simple mode is a dead end
             assert all(sum(there >= 0 for there in ways) == 1 for ways in exits[level : level * mode])
     assert (world.levels == build("Text/Coin-v0", options | {"pool": 64}).levels[:32]).all()
-    plans = [world.solution(game, None) for game in rows]
+    plans = [world.solution(Row(None, game, None, {})) for game in rows]
     assert {len(plan) for plan in plans} == {level}
     batch = make_batch("Text/Coin-v0", 32, split="all", order="sweep", autoreset="never", **options)
     batch.reset_rows(0)
@@ -144,7 +145,7 @@ def test_a_full_window_drops_its_oldest_half():
             assert seen["length"][0] == length <= 64
             assert seen["tokens"].tolist() == shown[i] + [0] * (64 - length)
             assert seen["token_mask"].tolist() == typed[i] + [0] * (64 - length)
-            told = small.world.info(small, i)["feedback"]
+            told = small.info(i)["feedback"]
             assert small.decode({name: value[None] for name, value in seen.items()})[0].endswith("\n" + told)
     assert drops > 100
 

@@ -1,4 +1,4 @@
-"""Typed commands as numbers: any integer is an action, and texts may be given to a batch."""
+"""Typed commands as records: any values are an action, and texts may be given to a batch."""
 
 import os
 import subprocess
@@ -8,37 +8,44 @@ import numpy as np
 import pytest
 
 import llm_envs
-from llm_envs.text.interface.typed_actions import PACKED, pack
+from llm_envs.text.interface.typed_actions import COMMAND
 from llm_envs.text.language import replies
 from llm_envs.text.records.codes import EXAMINE, GO, NONE, TAKE, VERBS
 
 COOKING = {"pool": 5, "action": "text", "split": "all"}
 
 
-def codes(rng: np.random.Generator, rows: int) -> np.ndarray:
-    """Draw packed commands whose parts are often near those of a level, and else anything."""
+def command(verb: int, x: int, y: int, z: int = NONE, aside: int = 0, number: int = -1) -> np.ndarray:
+    """Return an action, (1,) COMMAND."""
+    return np.array([(number, verb, x, y, z, aside)], COMMAND)
+
+
+def commands(rng: np.random.Generator, rows: int) -> np.ndarray:
+    """Draw commands whose parts are often near those of a level, and else anything."""
 
     def part(most: int) -> np.ndarray:
         return np.where(rng.random(rows) < 0.7, rng.integers(0, most, rows), rng.integers(0, 256, rows))
 
     number, aside = rng.integers(-1, 400, rows), np.where(rng.random(rows) < 0.7, 0, part(128))
-    return np.array([pack(*one) for one in zip(part(150), part(30), part(30), part(40), aside, number, strict=True)])
+    parts = zip(part(150), part(30), part(30), part(40), aside, number, strict=True)
+    return np.concatenate([command(*one) for one in parts])
 
 
 def fuzz(world_id: str, steps: int) -> int:
-    """Play any numbers; return how many were carried out or answered. Interpreted rules check their indices."""
+    """Play any records; return how many were carried out or answered. Interpreted rules check their indices."""
     batch = llm_envs.make_batch(world_id, 8, seed=0, max_steps=30, **COOKING)
     rng, understood = np.random.default_rng(0), 0
     batch.reset_rows()
     for k in range(steps):
-        batch.step_rows(codes(rng, 8) if k % 3 else rng.integers(0, PACKED, 8))
+        anything = np.frombuffer(rng.bytes(8 * COMMAND.itemsize), COMMAND)
+        batch.step_rows(commands(rng, 8) if k % 3 else anything)
         understood += int((batch.arrays.signals["invalid"] == 0).sum())
         assert all(batch.decode(batch.arrays.obs))
     return understood
 
 
 @pytest.mark.parametrize("world_id", ["Text/Cooking-v0", "Text/House-v0"])
-def test_any_number_can_be_played(world_id):
+def test_any_record_can_be_played(world_id):
     assert fuzz(world_id, 3000) > 100
 
 
@@ -59,31 +66,32 @@ def cooking(rows: int = 1):
 @pytest.mark.parametrize(
     "action",
     [
-        200 << 32,
-        255 << 32,
-        PACKED - 1,
-        pack(TAKE, NONE, NONE),
-        pack(GO, 4, NONE),
-        pack(VERBS + replies.EXAMINED, NONE, NONE),
-        pack(VERBS + replies.ONLY_VERB, NONE, NONE, z=len(replies.VERB_WORDS)),
-        pack(EXAMINE, 0, NONE, z=NONE, aside=replies.INFERRED),
-        pack(EXAMINE, 0, NONE, number=400),
+        command(200, 0, 0),
+        command(255, 0, 0),
+        command(255, 255, 255, 255, 255, 2**15 - 1),
+        command(EXAMINE, 0, NONE, number=-2),
+        command(TAKE, NONE, NONE),
+        command(GO, 4, NONE),
+        command(VERBS + replies.EXAMINED, NONE, NONE),
+        command(VERBS + replies.ONLY_VERB, NONE, NONE, z=len(replies.VERB_WORDS)),
+        command(EXAMINE, 0, NONE, z=NONE, aside=replies.INFERRED),
+        command(EXAMINE, 0, NONE, number=400),
     ],
 )
 def test_what_no_text_means_is_not_understood_and_costs_no_turn(action):
     batch = cooking()
-    batch.step_rows([action])
+    batch.step_rows(action)
     assert batch.row(0).state.reply == replies.NO_SENSE
     assert batch.arrays.signals["turn"][0] == 0
     assert batch.decode(batch.arrays.obs)[0].endswith("I didn't understand that sentence.")
 
 
 def test_a_batch_takes_a_list_of_texts_one_a_row():
-    texts, numbers = cooking(2), cooking(2)
+    texts, records = cooking(2), cooking(2)
     for said in (["look", "inventory"], ["examine cookbook", "xyzzy"]):
-        numbers.step_rows([numbers.world.parse(text, numbers, row) for row, text in enumerate(said)])
+        records.step_rows(np.array([records.parse_row(text, row) for row, text in enumerate(said)], COMMAND))
         texts.step(said)
-        assert texts.snapshot() == numbers.snapshot()
+        assert texts.snapshot() == records.snapshot()
     assert "You are carrying" in texts.decode(texts.arrays.obs)[1]
     before = texts.snapshot()
     for wrong, message in [
@@ -103,6 +111,13 @@ def test_texts_are_refused_where_nothing_reads_them():
     batch.reset_rows()
     with pytest.raises(ValueError, match="Tokens/Copy-v0 reads no text in this configuration; actions must be numbers"):
         batch.step(["look", "look"])
+
+
+@pytest.mark.parametrize("actions", [[0, 1], np.zeros(2), np.zeros(1, COMMAND), np.zeros((2, 1), COMMAND)])
+def test_what_is_no_record_is_refused(actions):
+    batch = cooking(2)
+    with pytest.raises(ValueError, match=r"they must be texts|it must be \(2,\)"):
+        batch.step_rows(actions)
 
 
 def test_typed_commands_have_no_mask():
