@@ -30,6 +30,7 @@ HEADER = {
 
 
 _kinds: dict[np.dtype, np.dtype] = {}  # the record types in use, each once
+_layouts: dict[tuple, np.dtype] = {}  # those that record() made, by their fields
 
 
 def keep(kind: np.dtype) -> np.dtype:
@@ -46,13 +47,22 @@ def record(**fields: Any) -> np.dtype:
 
     Raises:
         ValueError: a field has the name of a NumPy attribute (`size`, `take`, `base`, ...), which would hide it
-            where the rules run as plain Python.
+            where the rules run as plain Python; or the record begins like another one, or another one like it: Numba
+            takes the longer for a subtype of the shorter, and a function shared by both for compiled already.
     """
     clash = [name for name in fields if hasattr(np.record, name)]
     if clash:
         raise ValueError(f"record fields {clash} have the names of NumPy attributes; choose others")
     described = [(name, *(kind if isinstance(kind, tuple) else (kind,))) for name, kind in fields.items()]
-    return keep(np.dtype(described, align=True))
+    kind = np.dtype(described, align=True)
+    layout = tuple((name, *kind.fields[name][:2]) for name in kind.names or ())  # type: ignore[index]
+    for other in _layouts:
+        if layout != other and layout[: len(other)] == other[: len(layout)]:
+            raise ValueError(
+                f"a record of {list(kind.names or ())} and one of {[name for name, *_ in other]} begin alike, and Numba"
+                " would take one for the other; let one of them begin with another field"
+            )
+    return _layouts.setdefault(layout, keep(kind))
 
 
 def state_record(**fields: Any) -> np.dtype:
@@ -124,8 +134,9 @@ class Transcript:
     @property
     def fields(self) -> dict[str, Any]:
         """Return the fields for `record`: tokens (T,) int32, length int32 and, with authors, token_mask (T,) int8."""
-        fields = {"tokens": (np.int32, (self.window,)), "length": np.int32}
-        return fields | ({"token_mask": (np.int8, (self.window,))} if self.authors else {})
+        # The mask in front: no record may be the beginning of another.
+        authors = {"token_mask": (np.int8, (self.window,))} if self.authors else {}
+        return {**authors, "tokens": (np.int32, (self.window,)), "length": np.int32}
 
     @property
     def bounds(self) -> dict[str, tuple[float, float]]:

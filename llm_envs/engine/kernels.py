@@ -58,7 +58,7 @@ def setup_values(world: World, weights: list[float], num_levels: int, stride: in
 
 def outcome_record(world: World) -> np.dtype:
     """Return the record of one step's result; `values` are the signals' bytes seen as a float vector."""
-    signals = record(**dict.fromkeys(world.signals, np.float32))
+    signals = keep(np.dtype([(name, np.float32) for name in world.signals], align=True))
     count = len(world.signals)
     kind = np.dtype(
         {

@@ -283,3 +283,13 @@ def test_a_batch_goes_on_after_a_fork_in_parent_and_child():
     command = [sys.executable, "-c", FORK, str(THREADS)]
     done = subprocess.run(command, timeout=120, check=True, capture_output=True, text=True)
     assert done.stdout.split() == ["child", "right", "parent", "right"], done.stderr
+
+
+def test_no_record_begins_another() -> None:
+    """Numba would take the longer one for a subtype of the shorter one, whichever was made first."""
+    record(only_here=np.int32, second=np.int64)
+    for fields in ({"only_here": np.int32}, {"only_here": np.int32, "second": np.int64, "third": np.int8}):
+        with pytest.raises(ValueError, match=r"'only_here'.* begin alike"):
+            record(**fields)
+    assert record(only_here=np.int64) is record(only_here=np.int64)
+    record(only_here=np.int32, third=np.int64)

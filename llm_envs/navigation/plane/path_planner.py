@@ -53,8 +53,9 @@ STATE = state_record(x=np.float32, y=np.float32, velocity_x=np.float32, velocity
 @cache
 def observation_record(count: int) -> np.dtype:
     """Return the record of an observation with `count` obstacles."""
-    fields: dict[str, Any] = {"state": (np.float32, (4,)), "goal": (np.float32, (4,))}
-    return record(**fields, **({"obstacles": (np.float32, (count, 4))} if count else {}))
+    # In front of the rest: no record may be the beginning of another.
+    obstacles: dict[str, Any] = {"obstacles": (np.float32, (count, 4))} if count else {}
+    return record(**obstacles, state=(np.float32, (4,)), goal=(np.float32, (4,)))
 
 
 @njit

@@ -247,9 +247,9 @@ def coin(
             token_mask=(np.int8, transcript[1]),
         ),
         observation=record(
+            token_mask=(np.int8, (window,)),
             tokens=(np.int32, (window,)),
             length=np.int32,
-            token_mask=(np.int8, (window,)),
             action_mask=(np.int8, (num_actions,)),
         ),
         bounds={
