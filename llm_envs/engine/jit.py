@@ -1,7 +1,7 @@
 """Compiled functions that are kept on disk, under names that hold a fingerprint of everything they reach.
 
-Numba's disk cache looks at a function's own file only; with the fingerprint in its name an edited rule, helper or
-constant, in whatever file, makes another function.
+A cache by file would look at a function's own file only; with the fingerprint in its name an edited rule, helper or
+constant, in whatever file, makes another function. `engine.kernel_cache` has the files.
 
 Kernels of different processes meet in the cache. Inside of them Numba names functions by numbers that every process
 counts from 1, records' types too, so that two kernels had different functions of one name, and whichever was loaded
@@ -14,13 +14,14 @@ import itertools
 import os
 import secrets
 import types
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numba import config, njit
 from numba.core.bytecode import FunctionIdentity
+
+from llm_envs.engine.kernel_cache import KernelCache, describe, warn_once
 
 LIBRARIES = ("numpy", "numba", "math")  # modules whose contents are no part of a rule
 
@@ -96,18 +97,21 @@ def specialise(template: Callable, jit: Callable, **names: Any) -> Callable:
 
 
 def cached(**options: Any) -> Callable:
-    """Return numba.njit with its cache on disk, or without one where no folder for it can be written."""
+    """Return numba.njit with a cache on disk, or without one where no folder for it can be written."""
 
     def jit(function: Callable) -> Callable:
+        compiled = njit(**options)(function)
+        if plain_python():
+            return compiled
         try:
-            return njit(cache=True, **options)(function)
-        except RuntimeError as error:  # numba: "no locator available"
-            warnings.warn(f"compiled rules are not kept: {error}", RuntimeWarning, stacklevel=2)
-            return njit(**options)(function)
+            compiled._cache = KernelCache(function)
+        except (RuntimeError, OSError) as error:  # Numba: "no locator available"
+            warn_once(f"compiled rules are not kept: {describe(error)}", "no folder")
+        return compiled
 
     return jit
 
 
 def plain_python() -> bool:
-    """Say whether the rules run interpreted (NUMBA_DISABLE_JIT=1): records then need attribute access."""
+    """Return whether the rules run interpreted (NUMBA_DISABLE_JIT=1): records then need attribute access."""
     return bool(config.DISABLE_JIT)
