@@ -1,8 +1,35 @@
 """What a user's value must be: each check names what was given and what is allowed."""
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
+
+LARGEST_WEIGHT = 1e30  # of a reward term: times any sensible value it stays within float32, which ends at 3.4e38
+LONGEST_QUOTE = 80  # characters of a value that an error quotes
+LONGEST_MESSAGE = 600  # characters of an error about what a stranger wrote
+
+
+def printable(text: str, longest: int = LONGEST_MESSAGE) -> str:
+    """Return a text for a message: in one line, control characters escaped as in `repr`, its middle left out if long.
+
+    Whoever wrote the text cannot reach the terminal with it, nor fill the screen.
+    """
+    if len(text) > longest:
+        head, tail = longest * 3 // 4, longest // 4 - 5
+        text = f"{text[:head]} ... {text[-tail:]}"
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+
+
+def quote(value: Any, longest: int = LONGEST_QUOTE) -> str:
+    """Return a value as an error quotes it: its `repr`, printable and not longer than `longest`."""
+    if isinstance(value, (str, bytes)) and len(value) > longest:
+        return f"{printable(repr(value[: longest * 3 // 4]), longest)}... ({len(value)} long)"
+    try:
+        text = repr(value)
+    except Exception:  # whatever the user's own class does wrong, the message is about the argument
+        text = f"<{type(value).__name__}>"
+    return printable(text, longest)
 
 
 def check_range(name: str, value: Any, low: float, high: float) -> None:
@@ -10,9 +37,9 @@ def check_range(name: str, value: Any, low: float, high: float) -> None:
     whole = isinstance(low, int)
     allowed = (int, np.integer) if whole else (int, float, np.integer, np.floating)
     if isinstance(value, bool) or not isinstance(value, allowed):
-        raise TypeError(f"{name} must be {'an integer' if whole else 'a number'}, not {value!r}")
+        raise TypeError(f"{name} must be {'an integer' if whole else 'a number'}, not {quote(value)}")
     if not low <= value <= high:
-        raise ValueError(f"{name} is {value}; it must be from {low} to {high}")
+        raise ValueError(f"{name} is {quote(value)}; it must be from {low} to {high}")
 
 
 def check_choice(name: str, value: Any, choices: tuple) -> None:
@@ -30,6 +57,14 @@ def check_switch(name: str, value: Any) -> None:
 def check_seed(seed: Any) -> None:
     """Raise unless `seed` is an integer from 0 to 2^63 - 1."""
     check_range("seed", seed, 0, 2**63 - 1)
+
+
+def check_weight(name: str, value: Any) -> None:
+    """Raise ValueError unless `value`, the weight of a reward term, is a number that a reward can hold."""
+    number = isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
+    if not (number and abs(value) <= LARGEST_WEIGHT):  # NaN fails too
+        limits = f"from {-LARGEST_WEIGHT:g} to {LARGEST_WEIGHT:g}"
+        raise ValueError(f"the weight of {quote(name)} is {quote(value)}; it must be a finite number {limits}")
 
 
 def power_of_two(least: int) -> int:

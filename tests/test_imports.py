@@ -119,7 +119,7 @@ ALLOWED = {
     "llm_envs.rng": "",
     "llm_envs.vocabulary": "",
     "llm_envs.world": "llm_envs.validation",
-    "llm_envs.rewards": "",
+    "llm_envs.rewards": "llm_envs.validation",
     "llm_envs.registration": "llm_envs.world llm_envs.validation llm_envs.engine",
     "llm_envs.engine": ROOT_MODULES,
     "llm_envs.adapters": f"{ROOT_MODULES} llm_envs.engine llm_envs.registration",

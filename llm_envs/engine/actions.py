@@ -1,11 +1,11 @@
 """What a user may pass to a batch: seeds, actions and weights, each refused with what was given and what is allowed."""
 
 from collections.abc import Mapping
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
+from llm_envs.validation import check_weight, quote
 from llm_envs.world import World
 
 
@@ -35,10 +35,16 @@ def is_text(actions: Any) -> bool:
 
 
 def merge_weights(world: World, weights: Mapping[str, float] | None) -> dict[str, float]:
-    """Return the weight of every signal: the world's defaults, overridden by `weights`."""
+    """Return the weight of every signal: the world's defaults, overridden by `weights`.
+
+    Raises:
+        TypeError: `weights` is no mapping.
+        ValueError: there is no such signal, or a weight is no finite number.
+    """
+    if weights is not None and not isinstance(weights, Mapping):
+        raise TypeError(f"weights is {quote(weights)}; it must be a dict of signals' names and numbers, or None")
     for name, weight in (weights or {}).items():
         if name not in world.signals:
-            raise ValueError(f"there is no signal {name!r}; the signals are {', '.join(world.signals)}")
-        if not isinstance(weight, Real) or not np.isfinite(weight):
-            raise ValueError(f"the weight of {name!r} is {weight!r}; it must be a finite number")
+            raise ValueError(f"weights has no signal {quote(name)}; the signals are {', '.join(world.signals)}")
+        check_weight(name, weight)
     return {**world.signals, **(weights or {})}

@@ -1,28 +1,36 @@
 """The reward callables of one batch: called after the rules on the step's transition, weighted and added."""
 
+import math
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import torch
 
 from llm_envs.engine.host_view import Step
 from llm_envs.rewards import Reward, Transition
+from llm_envs.validation import quote
 
 
 def as_terms(rewards: Iterable, signals: Iterable[str]) -> tuple[Reward, ...]:
-    """Return `rewards`, given as functions, (function, weight) pairs or `Reward`s, as terms with distinct names."""
+    """Return `rewards`, given as functions, (function, weight) pairs or `Reward`s, as terms with distinct names.
+
+    Raises:
+        TypeError: one of them is none of these.
+        ValueError: two terms, or a term and a signal, have one name; or a weight is not finite.
+    """
     terms, taken = [], set(signals)
     for given in rewards:
         if isinstance(given, tuple):
+            if len(given) != 2:
+                raise TypeError(f"a reward is {quote(given)}; a tuple must be a function and its weight")
             given = Reward(*given)
         elif not isinstance(given, Reward):
             given = Reward(given)
-        if not callable(given.function):
-            raise TypeError(f"a reward must be a function of a transition, not {given.function!r}")
         name = given.name or getattr(given.function, "__name__", type(given.function).__name__).strip("<>")
         if name in taken:
-            raise ValueError(f"two reward terms are called {name!r}; pass Reward(function, name=...)")
+            raise ValueError(f"two reward terms are called {quote(name)}; pass Reward(function, name=...)")
         taken.add(name)
-        terms.append(Reward(given.function, given.weight, name, given.at_end, given.on_text))
+        terms.append(replace(given, name=name))
     return tuple(terms)
 
 
@@ -37,14 +45,20 @@ class RewardTerms:
     def add(
         self, before: dict[str, torch.Tensor], action: torch.Tensor, now: Step, decode: Callable[[dict], list[str]]
     ) -> None:
-        """Call every term on the step that led from `before` to `now`, and add its values to `now.reward` in place."""
+        """Call every term on the step that led from `before` to `now`, and add its values to `now.reward` in place.
+
+        `before` belongs to the terms; of `now` they get copies, so that no term can change what the step left.
+
+        Raises:
+            ValueError: a term's values are wrong, see `Reward`, or a reward exceeds float32; `now` is half written.
+        """
         done = now.terminated | now.truncated
         obs = {
             name: torch.where(done.view(-1, *[1] * (value.ndim - 1)), now.final_obs[name], value)
             for name, value in now.obs.items()
         }
-        signals = {name: now.signals[name] for name in self.signals}
-        whole = Transition(before, action, obs, now.terminated, now.truncated, signals, decode)
+        signals = {name: now.signals[name].clone() for name in self.signals}
+        whole = Transition(before, action.clone(), obs, now.terminated.clone(), now.truncated.clone(), signals, decode)
         for term in self.terms:
             target = self.values[term.name]
             target.zero_()
@@ -52,7 +66,12 @@ class RewardTerms:
                 target.copy_(term(whole))
             elif bool(done.any()):
                 target[done] = term(whole.rows(done))
-            now.reward.add_(target.nan_to_num(0.0), alpha=term.weight)
+            now.reward.add_(target.nan_to_num(0.0, math.inf, -math.inf), alpha=term.weight)
+            if now.reward.device.type == "cpu" and not bool(now.reward.isfinite().all()):  # a GPU would have to wait
+                raise ValueError(
+                    f"reward {term.name!r} returned up to {float(target.abs().nan_to_num(0.0).max()):g}, with weight "
+                    f"{term.weight:g}; the reward exceeds float32"
+                )
 
     def save(self) -> dict[str, torch.Tensor]:
         """Return copies of the values, which `load` restores."""

@@ -1,5 +1,7 @@
 """Reward callables: what they are shown, how they are paid and logged, and what happens when they are wrong."""
 
+import math
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -131,6 +133,15 @@ WRONG = {
     "array": (lambda t: np.zeros(3), "'wrong' returned ndarray"),
     "device": (lambda t: torch.zeros(3, device="meta"), "'wrong' returned a tensor on meta, not cpu"),
     "nan": (lambda t: torch.full((3,), NAN), "'wrong' is NaN in every row"),
+    "infinite": (lambda t: torch.tensor([0.0, math.inf, 1.0]), "'wrong' returned an infinite value"),
+    "minus infinite": (lambda t: torch.tensor([0.0, -math.inf, NAN]), "'wrong' returned an infinite value"),
+    "beyond float32": (lambda t: torch.full((3,), 1e300, dtype=torch.float64), "one that float32 cannot hold"),
+    "complex": (lambda t: torch.zeros(3, dtype=torch.complex64), "'wrong' returned torch.complex64"),
+    "too much in all": (lambda t: torch.full((3,), 3e38), "'wrong' returned up to 3e\\+38, with weight 2"),
+    "writes": (lambda t: t.terminated.fill_(True).float(), "'wrong' wrote into its transition"),
+    "writes a field": (lambda t: (t.obs["length"].add_(1), torch.zeros(3))[1], "'wrong' wrote into its transition"),
+    "writes a view": (lambda t: (t.before["tokens"][0].fill_(1), torch.zeros(3))[1], "'wrong' wrote into"),
+    "replaces": (lambda t: (t.obs.update(length=t.action), torch.zeros(3))[1], "'wrong' wrote into its transition"),
 }
 
 
@@ -149,8 +160,8 @@ def test_an_error_leaves_the_batch_as_it_was_and_usable(kind):
     if kind in WRONG:
         (function, match), error = WRONG[kind], ValueError
     armed = []
-    batch = make(longer, Reward(lambda t: function(t) if armed else torch.ones(3), name="wrong"))
-    twin = make(longer, Reward(lambda t: torch.ones(3), name="wrong"))
+    batch = make(longer, Reward(lambda t: function(t) if armed else torch.ones(3), 2.0, name="wrong"))
+    twin = make(longer, Reward(lambda t: torch.ones(3), 2.0, name="wrong"))
     actions = torch.tensor([ZERO + 5, ZERO + 6, ZERO + 5])
     for one in (batch, twin):
         one.step(actions)
@@ -165,6 +176,82 @@ def test_an_error_leaves_the_batch_as_it_was_and_usable(kind):
         for one in (batch, twin):
             one.step(actions)
         assert batch.save_buffers() == twin.save_buffers()
+
+
+WRONG_LISTS = {
+    "None": lambda texts: [None] * len(texts),
+    "a string": lambda texts: ["1.0"] * len(texts),
+    "nested": lambda texts: [[1.0], [2.0, 3.0], [4.0]],
+    "no list": lambda texts: object(),
+    "a mapping": lambda texts: dict.fromkeys(texts, 1.0),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG_LISTS)
+def test_what_a_judge_of_texts_returns_is_checked(kind):
+    batch = make(Reward(WRONG_LISTS[kind], on_text=True, name="judge"))
+    before = batch.save_buffers()
+    with pytest.raises(ValueError, match="reward 'judge' returned"):
+        batch.step(torch.full((3,), ZERO))
+    assert batch.save_buffers() == before
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_at_end_may_abstain_in_every_row_that_ends(rows):
+    """Which rows end in one step is chance; a term that applies to none of them pays nothing, as for one of them."""
+    batch = make(Reward(lambda texts: [NAN] * len(texts), at_end=True, on_text=True, name="judge"), num_envs=rows)
+    step = batch.step(torch.full((rows,), END))
+    assert step.terminated.all()
+    assert step.reward.tolist() == [0.0] * rows
+    assert step.signals["judge"].isnan().all()
+
+
+def test_a_term_cannot_change_what_the_step_left():
+    """NumPy views write behind torch's back, but into copies."""
+
+    def forge(transition):
+        transition.terminated.numpy()[:] = True
+        transition.action.numpy()[:] = 0
+        transition.signals["exact"].numpy()[:] = 9
+        transition.obs["length"].numpy()[:] = 0
+        transition.texts.clear()
+        return torch.zeros(3)
+
+    batch, twin = make(forge), make()
+    for one in (batch, twin):
+        right_first(one)
+    assert batch.save_buffers() == twin.save_buffers()
+    assert batch.last_action.tolist() == [END, END, ZERO + 5]
+
+
+@pytest.mark.parametrize("weight", ["2", None, True, math.nan, math.inf, 1e308, 10**40, [1.0], torch.ones(2)])
+def test_weights_that_a_reward_cannot_hold_are_refused_when_given(weight):
+    """One rule for signals and for terms, however they are given."""
+    for given in (
+        lambda: Reward(longer, weight),
+        lambda: make((longer, weight)),
+        lambda: make(weights={"exact": weight}),
+    ):
+        with pytest.raises(ValueError, match=r"the weight of '(longer|exact)' is .*; it must be a finite number"):
+            given()
+
+
+@pytest.mark.parametrize(
+    ("rewards", "match"),
+    [
+        ([(longer, 1.0, "name")], "a tuple must be a function and its weight"),
+        ([Reward(longer), None], "must be a function of a transition, not None"),
+    ],
+)
+def test_terms_of_the_wrong_form_are_refused(rewards, match):
+    with pytest.raises(TypeError, match=match):
+        make(*rewards)
+
+
+@pytest.mark.parametrize(("name", "value"), [("at_end", "no"), ("on_text", 1), ("name", 5)])
+def test_options_of_the_wrong_kind_are_refused(name, value):
+    with pytest.raises(TypeError, match=name):
+        Reward(longer, **{name: value})
 
 
 def test_gymnasium_views_log_terms_too():
