@@ -16,8 +16,13 @@ from rich.text import Text
 
 from llm_envs.cli.text_map import Exit, draw_map
 from llm_envs.registration import find, make_batch
+<<<<<<< HEAD
 from llm_envs.text.compiler.pool import Book
 from llm_envs.text.language.replies import RESTART_PROMPT, TEMPLATES
+=======
+from llm_envs.text.compiler.symbols import SymbolTable
+from llm_envs.text.language.replies import GO_ON, TEMPLATES
+>>>>>>> 261cec1 (Text: no circle and no arrow upwards: limits of a game stand with the model, typed words with the language, Plan and the symbol table in files of their own, room names with the authors)
 from llm_envs.text.model.game import DIRECTIONS
 from llm_envs.text.records.codes import NONE, OPEN
 
@@ -137,7 +142,7 @@ class Terminal:
         """List the commands of the terminal, and the game's verbs."""
         for name, meaning in OWN.items():
             self.say(f"{name:10} {meaning}")
-        verbs = sorted({command.split()[0] for command in self.book().commands})
+        verbs = sorted({command.split()[0] for command in self.symbols().commands})
         self.say(f"All else goes to the game, whose verbs are: {', '.join(verbs)}. For go north say n.")
 
     def hint(self) -> None:
@@ -209,11 +214,11 @@ class Terminal:
         """Return what the game tells of its state."""
         return self.batch.info(0)
 
-    def book(self) -> Book:
+    def symbols(self) -> SymbolTable:
         """Return the names of the game that is played."""
         states, levels = self.batch.records
         pool = self.batch.world.solution.pool  # type: ignore[union-attr]
-        return pool.books[int(levels[int(states[0]["level"])]["key"])]
+        return pool.symbols[int(levels[int(states[0]["level"])]["key"])]
 
     def way_to_win(self) -> tuple[list[str], bool] | None:
         """Return commands that win from here, and whether they are the fewest; None where none are found."""
@@ -226,22 +231,22 @@ class Terminal:
             found = solve_level(levels[index : index + 1], pool.size, states.copy(), limit=HINT_LIMIT)
         if not found or not found[0]:
             return None
-        names = self.book().numbers.commands
+        names = self.symbols().numbers.commands
         return [names[number] for number in found[0]], bool(found[1])
 
     def drawn(self) -> str:
         """Return the map of the rooms seen so far."""
         states, levels = self.batch.records
         level, lock = levels[int(states[0]["level"])], states[0]["lock"]
-        book = self.book()
-        ids = list(book.numbers.rooms)
+        symbols = self.symbols()
+        ids = list(symbols.numbers.rooms)
         exits = [
             Exit(room, way, int(to), bool(door != NONE and lock[level["fixed"] + door] != OPEN))
             for room in self.now.rooms
             for way, to, door in zip(DIRECTIONS, level["exits"][room], level["exit_doors"][room], strict=True)
             if to != NONE
         ]
-        names = {room: book.game.things[ids[room]].name.title() or ids[room] for room in self.now.rooms}
+        names = {room: symbols.game.things[ids[room]].name.title() or ids[room] for room in self.now.rooms}
         return draw_map(names, exits, int(states[0]["room"]))
 
     # ------------------------------------------------------------------ how it is said

@@ -8,7 +8,8 @@ from numba import njit
 
 from llm_envs.engine.jit import cached, specialise
 from llm_envs.text.authoring.builder import Maker
-from llm_envs.text.compiler.pool import Plan, write_level
+from llm_envs.text.compiler.plan import Plan
+from llm_envs.text.compiler.tables import write_level
 from llm_envs.text.model.game import Quest
 from llm_envs.text.records.codes import EXAMINE, INVENTORY, LOOK, PLAYING, WON
 from llm_envs.text.rules.admissible import lister

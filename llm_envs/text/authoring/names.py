@@ -1,7 +1,7 @@
 """Names of rooms, furniture, objects, foods, doors and locks, and what puts furniture into a room."""
 
 from llm_envs.text.authoring.builder import Maker
-from llm_envs.text.games.coin.words import NAMES
+from llm_envs.text.authoring.room_names import NAMES
 
 MANY_ROOMS = tuple(name.lower() for name in NAMES)  # 100 of them, without furniture
 

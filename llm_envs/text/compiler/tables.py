@@ -1,11 +1,11 @@
 """Fills the tables of a level: map, start, recipe, quests, commands; `writing` fills its texts."""
 
 import hashlib
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from llm_envs.text.compiler.conditions import FOODS, Condition, slot_number
+from llm_envs.text.compiler.plan import Plan
 from llm_envs.text.model.game import DIRECTIONS, THEMES, Game, kind_of
 from llm_envs.text.records.codes import (
     ALWAYS,
@@ -34,13 +34,10 @@ from llm_envs.text.records.codes import (
 )
 from llm_envs.text.records.numbering import Numbers
 
-if TYPE_CHECKING:
-    from llm_envs.text.compiler.pool import Plan
-
 KINDS = {"c": CONTAINER, "oven": OVEN, "s": SUPPORTER, "stove": STOVE, "toaster": TOASTER}
 
 
-def write_level(level: np.void, plan: "Plan") -> None:
+def write_level(level: np.void, plan: Plan) -> None:
     """Fill all tables but the texts."""
     game, numbers = plan.game, plan.numbers
     content = (game.theme, list(game.things.values()), game.facts, game.quests, game.objective)
@@ -78,7 +75,7 @@ def write_map(level: np.void, game: Game, numbers: Numbers) -> None:
             level["traits"][numbers.portables[thing]] |= trait
 
 
-def write_start(level: np.void, plan: "Plan") -> None:
+def write_start(level: np.void, plan: Plan) -> None:
     """Fill the state at the start, from the facts."""
     numbers = plan.numbers
     for name in ("start_holder", "start_after", "start_first"):
@@ -114,7 +111,7 @@ def set_portable(level: np.void, fact: tuple[str, ...], condition: Condition) ->
         level["start_food"][k] |= value
 
 
-def write_recipe(level: np.void, plan: "Plan") -> None:
+def write_recipe(level: np.void, plan: Plan) -> None:
     """Fill what `prepare meal` asks for."""
     game, numbers = plan.game, plan.numbers
     level["kitchen"], level["meal"] = NONE, NONE
@@ -138,7 +135,7 @@ def write_recipe(level: np.void, plan: "Plan") -> None:
         level["parts"][k] = numbers.portables[food_of[part]], heat, cut
 
 
-def write_quests(level: np.void, plan: "Plan") -> None:
+def write_quests(level: np.void, plan: Plan) -> None:
     """Fill events, their conditions, and which changes they watch."""
     quests, event, condition = plan.game.quests, 0, 0
     level["quests"] = len(quests)
@@ -173,7 +170,7 @@ def watch(level: np.void, condition: Condition, quest: np.uint64) -> None:
         level["watch_portable"][a] |= quest
 
 
-def write_commands(level: np.void, plan: "Plan") -> None:
+def write_commands(level: np.void, plan: Plan) -> None:
     """Fill the table of commands and the way from (verb, x, y) to it."""
     level["num_commands"] = len(plan.commands)
     level["first_rank"], level["ranks"], level["ordinal"] = plan.first_rank[:-1], -1, 0

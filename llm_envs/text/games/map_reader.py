@@ -39,7 +39,7 @@ from dataclasses import replace
 import numpy as np
 
 from llm_envs.text.authoring.builder import Maker
-from llm_envs.text.games.coin.words import NAMES
+from llm_envs.text.authoring.room_names import NAMES
 from llm_envs.text.interface.world import text_game
 from llm_envs.text.model.game import BACK, DIRECTIONS, Game, beside
 from llm_envs.validation import check_range

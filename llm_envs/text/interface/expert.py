@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from llm_envs.engine.jit import cached, specialise
-from llm_envs.text.compiler.pool import Book, Pool
+from llm_envs.text.compiler.pool import Pool
+from llm_envs.text.compiler.symbols import SymbolTable
 from llm_envs.text.interface.masks import list_now
 from llm_envs.text.records.state import state_kind
 from llm_envs.text.rules.turn import begin_game, take_turn
@@ -24,13 +25,13 @@ class Solutions:
     def __call__(self, row: Row) -> list:
         """Return the actions; ValueError where none are found."""
         level = row.level
-        book = self.pool.books[int(level["key"])]
-        commands = winning_commands(book)
+        symbols = self.pool.symbols[int(level["key"])]
+        commands = winning_commands(symbols)
         if self.action == "text":
             return commands
         if self.action == "tokens":
             return [token for command in commands for token in (*self.pool.vocabulary.encode(command), END)]
-        numbers = dict(zip(book.commands, book.order.tolist(), strict=True))
+        numbers = dict(zip(symbols.commands, symbols.order.tolist(), strict=True))
         chosen = np.array([numbers[command] for command in commands], np.int64)
         if self.action == "index":
             return chosen.tolist()
@@ -42,17 +43,17 @@ class Solutions:
         return place[place >= 0].tolist()
 
 
-def winning_commands(book: Book) -> list[str]:
+def winning_commands(symbols: SymbolTable) -> list[str]:
     """Return the commands that win a game: its walkthrough, if that is made of its own commands, or else the solver's.
 
     Raises:
         ValueError: the game has no such walkthrough, and the solver finds no way to win it.
     """
-    if book.game.walkthrough and set(book.commands).issuperset(book.game.walkthrough):
-        return list(book.game.walkthrough)
-    found = solve(book.game)
+    if symbols.game.walkthrough and set(symbols.commands).issuperset(symbols.game.walkthrough):
+        return list(symbols.game.walkthrough)
+    found = solve(symbols.game)
     if found is None:
-        raise ValueError(f"{book.game.name}: no way to win it was found")
+        raise ValueError(f"{symbols.game.name}: no way to win it was found")
     return list(found.commands)
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from llm_envs.engine.jit import cached, plain_python, specialise
-from llm_envs.text.compiler.pool import Book, Pool
+from llm_envs.text.compiler.pool import Pool
+from llm_envs.text.compiler.symbols import SymbolTable
 from llm_envs.text.interface.masks import mark_commands
 from llm_envs.text.language.phrases import endless, most_points
 from llm_envs.text.language.render import longest_turn, render_description, render_inventory, render_start, render_turn
@@ -73,22 +74,22 @@ class StringInterface:
         self.tokens, self.lengths = sheets["tokens"], sheets["length"]
         self.sheets = sheets.view(np.recarray) if plain_python() else sheets
         self.mask, self.commands = np.zeros(pool.size.commands, np.int8), np.zeros(pool.size.commands + 1, np.int16)
-        most = max(len(book.facts) for book in pool.books.values())
+        most = max(len(symbols.facts) for symbols in pool.symbols.values())
         self.facts, self.none = np.zeros(most + 1, np.int16), np.zeros((0, 3), np.uint8)
         self.inspect, self.applies = compiled()
 
-    def book(self, row: Row) -> Book:
+    def symbols(self, row: Row) -> SymbolTable:
         """Return the names of the game that a row plays."""
-        return self.pool.books[int(row.level["key"])]
+        return self.pool.symbols[int(row.level["key"])]
 
     def info(self, row: Row) -> dict[str, Any]:
         """Return what TextWorld's interpreter returns of a state, under TextWorld's names."""
-        book, state = self.book(row), row.state
-        conditions = book.conditions if self.with_facts else self.none
+        symbols, state = self.symbols(row), row.state
+        conditions = symbols.conditions if self.with_facts else self.none
         found, true, no_end, most = self.inspect(
-            state, row.level, self.sheets, self.mask, book.order, self.commands, conditions, self.facts
+            state, row.level, self.sheets, self.mask, symbols.order, self.commands, conditions, self.facts
         )
-        names = book.commands
+        names = symbols.commands
         ending = state["ending"]
         info = {
             "feedback": self.text(FEEDBACK),
@@ -101,7 +102,7 @@ class StringInterface:
             "lost": bool(ending == LOST),
         }
         if self.with_facts:
-            info["facts"] = [book.facts[k] for k in self.facts[:true].tolist()]
+            info["facts"] = [symbols.facts[k] for k in self.facts[:true].tolist()]
         return info
 
     def text(self, sheet: int) -> str:
@@ -110,10 +111,10 @@ class StringInterface:
 
     def parse(self, text: str, row: Row) -> tuple[int, ...]:
         """Return what a typed command means in a row's state, as `typed_actions.COMMAND` has it."""
-        book, level = self.book(row), row.level
-        number = book.plain.get(text)
+        symbols, level = self.symbols(row), row.level
+        number = symbols.plain.get(text)
         if number is not None and self.applies(row.state, level, number):
             return (number, *level["commands"][number].tolist(), NONE, 0)
-        found = parse(text, book, row.state, level)
+        found = parse(text, symbols, row.state, level)
         same = np.flatnonzero((level["commands"][: level["num_commands"]] == found[:3]).all(1))
         return (int(same[0]) if len(same) else -1, *found)

@@ -113,7 +113,7 @@ def games_world(
             parse=strings.parse if strings and action == "text" else None,
             info=strings.info if strings else None,
         ),
-        display=Display(action_names=tuple(next(iter(pool.books.values())).commands) if action == "text" else ()),
+        display=Display(action_names=tuple(next(iter(pool.symbols.values())).commands) if action == "text" else ()),
         solution=Solutions(pool, action, listed),
     )
 

@@ -7,15 +7,13 @@ from typing import NoReturn
 
 from llm_envs.text.model.fact_types import DOOR, EXCLUSIVE, FACTS, GONE, KINDS, LOCK_STATES, PART, ROOM, SLOT, WAYS
 from llm_envs.text.model.game import FIXED, PORTABLE, THEMES, Fact, Game, Thing, kind_of
+from llm_envs.text.model.limits import LARGEST, LARGEST_REWARD, LONGEST_NAME, LONGEST_TEXT
 from llm_envs.text.model.reachability import Reach, is_constant
-from llm_envs.text.records.state import STATES, TABLES
 
-MOST = STATES[-1] | TABLES[-1]  # that a level has space for
-LIMITS = {"rooms": (ROOM, MOST["rooms"]), "fixed things": (FIXED, MOST["fixed"]),
-          "portable things": (PORTABLE, MOST["portables"]), "doors": (DOOR, MOST["doors"]),
+LIMITS = {"rooms": (ROOM, LARGEST["rooms"]), "fixed things": (FIXED, LARGEST["fixed"]),
+          "portable things": (PORTABLE, LARGEST["portables"]), "doors": (DOOR, LARGEST["doors"]),
           "meals": (("meal",), 1), "ingredients": (PART, 5), "slots": (SLOT, 8)}  # fmt: skip
 NUMBER = re.compile(r"0|[1-9][0-9]{0,3}")
-LARGEST_REWARD, LONGEST_TEXT, LONGEST_NAME = 1000, 16_000, 100
 
 
 def check(game: Game, source: str = "") -> None:
@@ -211,8 +209,8 @@ class _Check:
                 self.fail(part.id, "needs facts base(food, ingredient) and in(ingredient, RECIPE)")
 
     def quests(self) -> None:
-        if len(self.game.quests) > MOST["quests"]:
-            self.fail("quests", f"{len(self.game.quests)} of them; at most {MOST['quests']} are possible")
+        if len(self.game.quests) > LARGEST["quests"]:
+            self.fail("quests", f"{len(self.game.quests)} of them; at most {LARGEST['quests']} are possible")
         for number, quest in enumerate(self.game.quests):
             where = f"quest {number}"
             if type(quest.reward) is not int or abs(quest.reward) > LARGEST_REWARD:

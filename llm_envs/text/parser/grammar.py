@@ -12,9 +12,7 @@ A token in small letters is a preposition or several to choose from; one in capi
 THINGS, CARRIED, OTHERS and INSIDE may be several, which here are refused. COOKING adds to it and replaces verbs in it.
 """
 
-import re
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import NamedTuple
 
 from llm_envs.text.language.replies import VERB_WORDS
@@ -110,25 +108,6 @@ ARTICLES = {"the": False, "a": True, "an": True, "some": True, "my": True, "this
 WAYS = ("north", "northeast", "northwest", "south", "southeast", "southwest", "east", "west", "up", "down", "inside",
         "outside")  # fmt: skip
 SHORT_WAYS = ("n", "ne", "nw", "s", "se", "sw", "e", "w", "u", "d", "in", "out")
-
-
-UNNAMING = ("the", "of")  # words that name nothing by themselves
-LETTERS = 9  # by which the interpreter knows a word; what is neither letter nor space counts twice
-LONGEST, MOST_WORDS = 120, 15  # letters and words of a line; the interpreter reads no more
-WORD = re.compile(r'[.,"]|[^\s.,"]+')
-
-
-@lru_cache(maxsize=65_536)
-def cut_off(word: str) -> str:
-    """Return what the interpreter's dictionary keeps of a word."""
-    if len(word) <= LETTERS // 2:
-        return word
-    room = LETTERS
-    for k, letter in enumerate(word):
-        room -= 1 if "a" <= letter <= "z" else 2
-        if room < 0:
-            return word[:k]
-    return word
 
 
 class Sentence(NamedTuple):

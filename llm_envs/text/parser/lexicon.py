@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from llm_envs.text.compiler.pool import Book, words_of
-from llm_envs.text.parser.grammar import COOKING_GRAMMAR, LETTERS, PLAIN_GRAMMAR, SHORT_WAYS, WAYS, cut_off
+from llm_envs.text.compiler.symbols import SymbolTable
+from llm_envs.text.language.dictionary import LETTERS, cut_off, words_of
+from llm_envs.text.parser.grammar import COOKING_GRAMMAR, PLAIN_GRAMMAR, SHORT_WAYS, WAYS
 from llm_envs.text.records.codes import (
     AJAR,
     CHOPPED,
@@ -32,9 +33,9 @@ CUTS = {"uncut": UNCUT, "sliced": SLICED, "diced": DICED, "chopped": CHOPPED}
 class Lexicon:
     """The words of one game, and what of it never changes."""
 
-    def __init__(self, book: Book, level: Any) -> None:
-        numbers, things = book.numbers, book.game.things
-        self.cooking = book.game.theme.startswith("cooking")
+    def __init__(self, symbols: SymbolTable, level: Any) -> None:
+        numbers, things = symbols.numbers, symbols.game.things
+        self.cooking = symbols.game.theme.startswith("cooking")
         self.grammar = COOKING_GRAMMAR if self.cooking else PLAIN_GRAMMAR
         self.names = [things[thing].name for thing in numbers.things]
         self.portables, self.fixed, self.rooms = len(numbers.portables), len(numbers.fixed), len(numbers.rooms)

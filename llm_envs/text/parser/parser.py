@@ -7,9 +7,10 @@ docs/guide/text-games.md lists what is answered in another way.
 
 from typing import Any, NamedTuple
 
-from llm_envs.text.compiler.pool import Book
+from llm_envs.text.compiler.symbols import SymbolTable
 from llm_envs.text.language import replies
-from llm_envs.text.parser.grammar import LONGEST, MOST_WORDS, THEN, TOLD_AS, WORD, cut_off
+from llm_envs.text.language.dictionary import LONGEST, MOST_WORDS, WORD, cut_off
+from llm_envs.text.parser.grammar import THEN, TOLD_AS
 from llm_envs.text.parser.lexicon import HANDS, WAY_0, Lexicon, Scene
 from llm_envs.text.parser.sentences import (
     DONE,
@@ -90,12 +91,12 @@ class Parsed(NamedTuple):
 _lexicons: dict[int, Lexicon] = {}  # by level.key
 
 
-def parse(text: str, book: Book, state: Any, level: Any) -> Parsed:
+def parse(text: str, symbols: SymbolTable, state: Any, level: Any) -> Parsed:
     """Return what a text means in a state of a game.
 
     Args:
         text: any text; what it has beyond 120 letters or 15 words is not read.
-        book: the names of the game.
+        symbols: the names of the game.
         state: a record of `layout.state_kind`.
         level: the game, a record of `layout.level_kind`.
     """
@@ -104,7 +105,7 @@ def parse(text: str, book: Book, state: Any, level: Any) -> Parsed:
     if lexicon is None:
         if len(_lexicons) >= MOST_GAMES:
             _lexicons.clear()
-        lexicon = _lexicons[key] = Lexicon(book, level)
+        lexicon = _lexicons[key] = Lexicon(symbols, level)
     text = text[:LONGEST].lower()
     words = [cut_off(word) for word in WORD.findall(text)[:MOST_WORDS]]
     if not words:

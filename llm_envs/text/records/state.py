@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from llm_envs.text.model.limits import LARGEST
 from llm_envs.text.records.codes import VERBS
 from llm_envs.world import record, state_record
 
@@ -37,10 +38,17 @@ class Size:
 # Few sizes, since every size is compiled anew: two of states, two of tables.
 STATES = (
     {"rooms": 16, "fixed": 16, "portables": 24, "doors": 16},
-    {"rooms": 128, "fixed": 64, "portables": 64, "doors": 64},
+    {name: LARGEST[name] for name in ("rooms", "fixed", "portables", "doors")},
 )
 TABLES = tuple(
-    {"quests": 64, "events": 32 * k, "conditions": 64 * k, "commands": 320 * k, "code": 640 * k, "tokens": 1536 * k}
+    {
+        "quests": LARGEST["quests"],
+        "events": 32 * k,
+        "conditions": 64 * k,
+        "commands": 320 * k,
+        "code": 640 * k,
+        "tokens": 1536 * k,
+    }
     for k in (4, 16)
 )
 

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from llm_envs.engine.jit import cached, plain_python, specialise
-from llm_envs.text.compiler.pool import Plan, write_level
+from llm_envs.text.compiler.plan import Plan
+from llm_envs.text.compiler.tables import write_level
 from llm_envs.text.model.game import Game
 from llm_envs.text.records.codes import PLAYING, WON
 from llm_envs.text.records.state import Size, level_kind, state_kind

@@ -39,8 +39,8 @@ def test_four_forms_play_the_same_game(game):
     for batch in (index, words, listed):
         batch.reset_rows(0)
     said.reset(seed=0)
-    book = next(iter(index.world.solution.pool.books.values()))
-    names = dict(zip(book.order.tolist(), book.commands, strict=True))
+    symbols = next(iter(index.world.solution.pool.symbols.values()))
+    names = dict(zip(symbols.order.tolist(), symbols.commands, strict=True))
     for _ in range(80):
         if index.row(0).state.ending:
             break
@@ -181,7 +181,7 @@ def test_a_walkthrough_of_other_words_gives_way_to_the_solver():
     made = key_quest.generate(3, locks=1, rooms=4)
     game = dataclasses.replace(made, walkthrough=[command.removeprefix("go ") for command in made.walkthrough])
     assert game.walkthrough != made.walkthrough
-    found = winning_commands(next(iter(compile_games([game]).books.values())))
+    found = winning_commands(next(iter(compile_games([game]).symbols.values())))
     assert play(game, found).ending == "won"
 
 

@@ -71,11 +71,11 @@ class Start:
         self.level, self.state = self.levels[0], self.states[0]
         for name in ("room", "holder", "after", "first", "lock", "food", "cut"):
             self.state[name] = self.level[f"start_{name}"]
-        (self.book,) = pool.books.values()
-        self.names = [game.things[thing].name for thing in self.book.numbers.things]
+        (self.symbols,) = pool.symbols.values()
+        self.names = [game.things[thing].name for thing in self.symbols.numbers.things]
 
     def read(self, text: str) -> Parsed:
-        return parse(text, self.book, self.state, self.level)
+        return parse(text, self.symbols, self.state, self.level)
 
     def means(self, text: str) -> str:
         """Return a meaning in words: verb, x, y, z, and what is said before the reply."""
@@ -154,7 +154,7 @@ def test_knows_food_by_its_state(text):
 def in_sight(start: Start) -> list[tuple[str, Parsed]]:
     """Return the game's own commands about what the player can see, where it is, with what they mean."""
     level, commands = start.level, []
-    for text, number in zip(start.book.commands, start.book.order, strict=True):
+    for text, number in zip(start.symbols.commands, start.symbols.order, strict=True):
         verb, x, y = map(int, level["commands"][number])
         things = [thing for thing in ((y,) if verb == codes.GO else (x, y)) if thing != NONE]
         seen = all(start.read(f"examine {start.names[thing]}").verb == codes.EXAMINE for thing in things)
@@ -187,7 +187,7 @@ def test_out_of_sight_is_told_from_nonsense():
 def random_texts(count: int) -> list[str]:
     """Return texts of words that the parser knows, of letters, and of any characters."""
     draw = random.Random(0)
-    words = [word for start in (HOUSE, KITCHEN) for text in start.book.commands for word in text.split()]
+    words = [word for start in (HOUSE, KITCHEN) for text in start.symbols.commands for word in text.split()]
     words += [word for text in (*IN_HOUSE, *IN_KITCHEN) for word in text.split()]
     words += ["the", "a", "an", "some", "of", "all", "every", "and", "but", ",", ".", "then", "it", "with", "up", '"']
     texts = [" ".join(draw.choices(words, k=draw.randrange(1, 9))) for _ in range(count)]

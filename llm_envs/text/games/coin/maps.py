@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from llm_envs.text.games.coin.words import BACK, DIRECTIONS, LONGEST_NAME, NAMES, TAKE, WORD_IDS
+from llm_envs.text.authoring.room_names import NAMES
+from llm_envs.text.games.coin.words import BACK, DIRECTIONS, LONGEST_NAME, TAKE, WORD_IDS
 from llm_envs.validation import check_range
 from llm_envs.world import Row, record
 

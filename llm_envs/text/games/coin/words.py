@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from llm_envs.text.authoring.room_names import NAMES
 from llm_envs.vocabulary import SPECIAL
 
 DIRECTIONS = ("north", "south", "east", "west")
@@ -27,19 +28,6 @@ REPLIES = (
 )
 PROMPT, COIN_HERE, TAKEN, LOOKS, NOTHING, COIN_HELD, NO_WAY, NO_COIN, NO_SENSE = range(OTHER + 1, OTHER + 10)
 EXITS = NO_SENSE + 1  # 16 phrases, after a room's name: bit d of the phrase's place says that direction d is open
-
-NAMES = (  # noqa: SIM905
-    "Anteroom, Apiary, Archive, Armory, Arsenal, Atelier, Atrium, Attic, Aviary, Back Porch, Bakery, Ballroom, "
-    "Banquet Hall, Barn, Bell Tower, Belvedere, Boathouse, Boiler Room, Bookshop, Brewery, Butlery, Buttery, Catacomb, "
-    "Chapel, Cistern, Clock Room, Cloister, Coal Cellar, Coatroom, Colonnade, Conservatory, Courtyard, Crow Loft, "
-    "Crypt, Dairy, Darkroom, Dovecote, Drawing Room, Dry Dock, Engine Room, Fernery, Forge, Foundry, Foyer, Fruit "
-    "Cellar, Gallery, Game Larder, Garden, Gatehouse, Glasshouse, Granary, Great Hall, Grotto, Guardroom, Harness "
-    "Room, Hayloft, Herb Garden, Ice House, Infirmary, Joinery, Kennel, Laboratory, Lamp Room, Landing, Library, "
-    "Lighthouse, Linen Closet, Map Room, Mill, Mint, Music Room, Nursery, Observatory, Orangery, Orchard, Parlor, "
-    "Pavilion, Planetarium, Pottery, Pump Room, Quarry, Rookery, Rose Garden, Root Cellar, Saddlery, Scriptorium, "
-    "Scullery, Smokehouse, Spice Room, Stables, Sun Deck, Tannery, Tea House, Throne Room, Toolshed, Vestibule, "
-    "Vineyard, Wardrobe, Wine Cellar, Winter Garden"
-).split(", ")
 
 
 def exits_phrase(code: int) -> str:

@@ -1,0 +1,55 @@
+"""A game before the pool's size and vocabulary are known: its numbers, commands, conditions and texts."""
+
+from dataclasses import replace
+
+from llm_envs.text.compiler.commands import Command, all_commands, ordinals, strides
+from llm_envs.text.compiler.conditions import Conditions
+from llm_envs.text.compiler.texts import Texts
+from llm_envs.text.language.pieces import split
+from llm_envs.text.model.game import Game
+from llm_envs.text.records.codes import NONE, VERBS
+from llm_envs.text.records.numbering import number
+
+
+class Plan:
+    """All that is known of a game before the pool's size and vocabulary are."""
+
+    def __init__(self, game: Game) -> None:
+        numbers = number(game)
+        groups = ordinals(game, numbers)
+        self.game, self.groups = game, groups
+        self.commands: list[Command] = sorted(all_commands(game, numbers, groups), key=lambda one: split(one[0]))
+        texts = [command[0] for command in self.commands]
+        if len(set(texts)) < len(texts):
+            double = next(text for text in texts if texts.count(text) > 1)
+            raise ValueError(f"{game.name}: the command {double!r} has two meanings; names must differ")
+        self.numbers = replace(numbers, commands=texts)
+        self.strides = strides(groups, numbers)
+        self.conditions = Conditions(game, self.numbers)
+        self.first_rank = self._first_ranks()
+        self.texts = Texts(game, self.numbers)
+
+    def _first_ranks(self) -> list[int]:
+        """Return where the ranks of each verb begin, and at last how many there are."""
+        starts, spans = [0], [0] * VERBS
+        for _, verb, x, _, _ in self.commands:
+            spans[verb] = max(spans[verb], ((0 if x == NONE else x) + 1) * self.strides.get(verb, 1))
+        for span in spans:
+            starts.append(starts[-1] + span)
+        return starts
+
+    def needs(self) -> dict[str, int]:
+        """Return how much of everything the level needs."""
+        game, numbers = self.game, self.numbers
+        events = [event for quest in game.quests for event in (*quest.fail, *quest.win)]
+        return {
+            "rooms": len(numbers.rooms),
+            "fixed": len(numbers.fixed),
+            "portables": len(numbers.portables),
+            "doors": len(numbers.doors),
+            "quests": len(game.quests),
+            "events": len(events),
+            "conditions": sum(map(len, events)),
+            "commands": max(len(self.commands), self.first_rank[-1]),
+            **self.texts.needs,
+        }

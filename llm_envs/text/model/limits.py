@@ -1,0 +1,7 @@
+"""How large a game may be: the limits of the largest compiled level, and those of names, texts and rewards."""
+
+# A compiled game holds numbers of rooms, things and locks in bytes, and a bit for each quest in a 64-bit word.
+LARGEST = {"rooms": 128, "fixed": 64, "portables": 64, "doors": 64, "quests": 64}
+LARGEST_REWARD = 1000  # of a quest, either sign
+LONGEST_TEXT = 16_000  # characters of a description
+LONGEST_NAME = 100  # characters
