@@ -16,13 +16,8 @@ from rich.text import Text
 
 from llm_envs.cli.text_map import Exit, draw_map
 from llm_envs.registration import find, make_batch
-<<<<<<< HEAD
-from llm_envs.text.compiler.pool import Book
-from llm_envs.text.language.replies import RESTART_PROMPT, TEMPLATES
-=======
 from llm_envs.text.compiler.symbols import SymbolTable
-from llm_envs.text.language.replies import GO_ON, TEMPLATES
->>>>>>> 261cec1 (Text: no circle and no arrow upwards: limits of a game stand with the model, typed words with the language, Plan and the symbol table in files of their own, room names with the authors)
+from llm_envs.text.language.replies import RESTART_PROMPT, TEMPLATES
 from llm_envs.text.model.game import DIRECTIONS
 from llm_envs.text.records.codes import NONE, OPEN
 

@@ -35,7 +35,7 @@ def narrow(state, level, word):
 @njit
 def play(state, level, command, signals):
     """Carry out a command by its number, and begin the next one."""
-    state.word, state.told = command, 1
+    state.word, state.reply_pending = command, 1
     return take_turn(
         state, level, level.commands[command, 0], level.commands[command, 1], level.commands[command, 2], signals
     )
@@ -44,7 +44,7 @@ def play(state, level, command, signals):
 @njit
 def step_word(state, level, params, action, signals):
     """Type a word; with <end>, carry out what was typed."""
-    state.word, state.told = action, 0
+    state.word, state.reply_pending = action, 0
     if action != END and state.typed < params.longest_command:
         narrow(state, level, action)
         state.typed += 1
@@ -55,7 +55,7 @@ def step_word(state, level, params, action, signals):
     if complete and action == END:
         over = play(state, level, command, signals)
     else:
-        state.told = 1
+        state.reply_pending = 1
         reply = replies.NO_SENSE if known else replies.CANT_SEE
         over = take_turn(state, level, VERBS + reply, NONE, NONE, signals)
     state.word = action
@@ -67,7 +67,7 @@ def step_index(state, level, params, action, signals):
     """Carry out a command by its number; a number that the game does not have is not understood."""
     if action < level.num_commands:
         return play(state, level, action, signals)
-    state.word, state.told = -1, 1
+    state.word, state.reply_pending = -1, 1
     return take_turn(state, level, VERBS + replies.NO_SENSE, NONE, NONE, signals)
 
 

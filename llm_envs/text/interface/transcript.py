@@ -11,7 +11,7 @@ from llm_envs.vocabulary import END
 def start_transcript(state, level, params, observation):
     """Write the objective and the first description."""
     clear(observation)
-    render_start(state, level, observation, params.shows)
+    render_start(state, level, observation, params.include_in_reply)
     append(observation, PROMPT, WORLD)
 
 
@@ -29,7 +29,7 @@ def write_command(state, level, observation):
 @njit
 def write_answer(state, level, params, observation):
     """Write the reply and what else is shown, and the prompt for the next command."""
-    render_turn(state, level, observation, params.shows)
+    render_turn(state, level, observation, params.include_in_reply)
     append(observation, PROMPT, WORLD)
 
 
@@ -39,9 +39,9 @@ def write_word(state, level, params, observation):
     if state.t == 0:
         start_transcript(state, level, params, observation)
         return
-    make_room(observation, params.longest_turn if state.told else 1)
+    make_room(observation, params.longest_turn if state.reply_pending else 1)
     append(observation, state.word, POLICY)
-    if state.told:
+    if state.reply_pending:
         write_answer(state, level, params, observation)
 
 

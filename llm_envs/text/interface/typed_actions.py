@@ -13,13 +13,13 @@ from llm_envs.text.rules.turn import take_turn
 from llm_envs.text.rules.visibility import is_fixed
 from llm_envs.world import record
 
-COMMAND = record(number=np.int16, verb=np.uint8, x=np.uint8, y=np.uint8, z=np.uint8, aside=np.uint8)
+COMMAND = record(number=np.int16, verb=np.uint8, x=np.uint8, y=np.uint8, z=np.uint8, inferred=np.uint8)
 WORDS, WAYS = len(replies.VERB_WORDS), 4
 ANYTHING, THING, HOLDER, WAY, WORD = range(5)  # what a verb or a reply needs x, y or z to be
 
 
 def _needs() -> np.ndarray:
-    """Return (VERBS + EMPTY_HANDS, 3): what each verb, each whole answer and each aside needs of x, y and z."""
+    """Return (VERBS + EMPTY_HANDS, 3): what verbs, whole answers and inferred-noun phrases need of x, y and z."""
     needs = np.full((VERBS + replies.EMPTY_HANDS, 3), ANYTHING)
     needs[EXAMINE:VERBS, 0], needs[GO, 0] = THING, WAY
     needs[[PUT, INSERT, LOCKING, UNLOCKING], 1] = THING
@@ -55,12 +55,12 @@ def has_all(level, row, x, y, z):
 
 
 @njit
-def can_be_meant(level, verb, x, y, z, aside, number):
+def can_be_meant(level, verb, x, y, z, inferred, number):
     """Return whether the parser can have found this in the level: the rules take these numbers as indices."""
     if verb >= VERBS + replies.REPLIES or not -1 <= number < level.num_commands:
         return False
-    if aside != 0 and not (
-        replies.INFERRED_WITH <= aside < replies.EMPTY_HANDS and has_all(level, VERBS + aside, x, y, z)
+    if inferred != 0 and not (
+        replies.INFERRED_WITH <= inferred < replies.EMPTY_HANDS and has_all(level, VERBS + inferred, x, y, z)
     ):
         return False
     return has_all(level, verb, x, y, z)
@@ -70,10 +70,10 @@ def can_be_meant(level, verb, x, y, z, aside, number):
 def step_text(state, level, params, action, signals):
     """Carry out a typed command; what is none of this level's is not understood."""
     number, verb, x, y = np.int64(action.number), np.int64(action.verb), np.int64(action.x), np.int64(action.y)
-    z, aside = np.int64(action.z), np.int64(action.aside)
-    if not can_be_meant(level, verb, x, y, z, aside, number):
-        verb, x, y, z, aside, number = VERBS + replies.NO_SENSE, NONE, NONE, NONE, 0, -1
+    z, inferred = np.int64(action.z), np.int64(action.inferred)
+    if not can_be_meant(level, verb, x, y, z, inferred, number):
+        verb, x, y, z, inferred, number = VERBS + replies.NO_SENSE, NONE, NONE, NONE, 0, -1
     over = take_turn(state, level, verb, x, y, signals)
-    state.z, state.aside = z, aside
-    state.word, state.told = number, 1
+    state.z, state.inferred = z, inferred
+    state.word, state.reply_pending = number, 1
     return over

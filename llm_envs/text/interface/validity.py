@@ -51,7 +51,7 @@ def game_is_valid(state, level, params):
     return (
         lists_are_whole(state, level)
         and typing_is_valid(state, level)
-        and can_be_meant(level, reply, state.x, state.y, state.z, state.aside, -1)
+        and can_be_meant(level, reply, state.x, state.y, state.z, state.inferred, -1)
     )
 
 

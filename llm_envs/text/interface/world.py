@@ -28,7 +28,7 @@ OBSERVATIONS, ACTIONS = ("tokens", "text", "state"), ("tokens", "index", "admiss
 MASKS = ("admissible", "none")
 SHOWS = {"description": SHOW_DESCRIPTION, "inventory": SHOW_INVENTORY}
 SIGNALS = {"score": 1.0, "win": 0.0, "lose": 0.0, "turn": 0.0, "invalid": 0.0}
-PARAMS = record(shows=np.int32, longest_turn=np.int32, longest_command=np.int32, free_mask=np.int32)
+PARAMS = record(include_in_reply=np.int32, longest_turn=np.int32, longest_command=np.int32, free_mask=np.int32)
 SMALLEST_WINDOW, LARGEST_WINDOW = 1024, 16_384
 LARGEST_POOL = 2**20
 LEAST_TYPED = 24  # words that may be typed, even where all of a game's commands are shorter; more are not understood
@@ -91,7 +91,7 @@ def games_world(
         rules=rules_for(action, "state" if observation == "state" else "tokens"),
         params=values(
             PARAMS,
-            shows=shown_bits,
+            include_in_reply=shown_bits,
             longest_turn=longest,
             longest_command=longest_command,
             free_mask=mask == "none",

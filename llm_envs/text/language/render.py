@@ -91,8 +91,8 @@ def text_of(state, level, part):
     if part == REPLY:
         return reply_text(state, level)
     if part == INFERRED:
-        if state.aside != 0:
-            phrase = np.int64(state.aside)
+        if state.inferred != 0:
+            phrase = np.int64(state.inferred)
     elif part == INVENTORY:
         phrase = inventory_phrase(state, level)
     elif part == GAIN:

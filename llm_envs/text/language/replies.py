@@ -11,9 +11,9 @@ The state holds a reply's number and the things x, y, z that it mentions. The sl
     [score]  [most]     the score, and the highest possible, in digits
     [points]  [turns]   the score, and the number of turns, in digits with their noun
 
-Elsewhere z is the noun that the parser inferred, which a phrase before the reply mentions: state.aside holds the number
-of that phrase, INFERRED_WITH or another. The wording is that of TextWorld's games (Inform 7's and its own), so that
-transcripts can be compared.
+Elsewhere z is the noun that the parser inferred, which a phrase before the reply mentions: state.inferred holds the
+number of that phrase, INFERRED_WITH or another. The wording is that of TextWorld's games (Inform 7's and its own), so
+that transcripts can be compared.
 """
 
 # fmt: off

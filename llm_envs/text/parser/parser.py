@@ -84,8 +84,8 @@ class Parsed(NamedTuple):
     verb: int  # of layout.py, or VERBS + the number of the reply that is the whole answer
     x: int = NONE  # thing, or direction of GO
     y: int = NONE
-    z: int = NONE  # a verb in replies.VERB_WORDS, or a thing: of a reply, or of what was taken for granted
-    aside: int = 0  # number of the reply that says what was taken for granted, 0 for none
+    z: int = NONE  # a verb in replies.VERB_WORDS, or a thing: of a reply, or the inferred noun
+    inferred: int = 0  # number of the phrase that mentions the inferred noun, 0 for none
 
 
 _lexicons: dict[int, Lexicon] = {}  # by level.key
@@ -122,7 +122,7 @@ def parse(text: str, symbols: SymbolTable, state: Any, level: Any) -> Parsed:
     for sentence in sentences:
         wrong = reading.read(sentence)
         if wrong == DONE:
-            return taken_for_granted(act(sentence.action, reading.things, scene), reading)
+            return add_inferred(act(sentence.action, reading.things, scene), reading)
         reading.best = max(reading.best, wrong)
         if wrong in (WHICH, INCOMPLETE):
             break
@@ -187,8 +187,8 @@ def search(x: int, scene: Scene) -> Parsed:
     return answer(found[min(len(scene.contents(x)), 2)], x)
 
 
-def taken_for_granted(parsed: Parsed, reading: Reading) -> Parsed:
-    """Add what was taken for granted: "(with the key)", or, of several things that were named, "(the lamp)", and on."""
+def add_inferred(parsed: Parsed, reading: Reading) -> Parsed:
+    """Add the inferred nouns: "(with the key)"; one of several that the words may name, "(the lamp)"; or both."""
     if reading.assumed < 0:
         return parsed
     said = reading.pattern[reading.assumed :]
@@ -198,11 +198,11 @@ def taken_for_granted(parsed: Parsed, reading: Reading) -> Parsed:
     if len(things) == 2:
         x, y = things
         if "in" in said:
-            return parsed._replace(x=x, y=y, aside=replies.INFERRED_XY_IN)
+            return parsed._replace(x=x, y=y, inferred=replies.INFERRED_XY_IN)
         link = next((LINKING[one] for one in said if one in LINKING), LINKING["with"])
-        return parsed._replace(x=x, y=y, z=link, aside=replies.INFERRED_XY)
-    aside = {"with": replies.INFERRED_WITH, "in": replies.INFERRED_IN}.get(str(said[0]), replies.INFERRED)
-    return parsed._replace(z=things[0], aside=aside)
+        return parsed._replace(x=x, y=y, z=link, inferred=replies.INFERRED_XY)
+    inferred = {"with": replies.INFERRED_WITH, "in": replies.INFERRED_IN}.get(str(said[0]), replies.INFERRED)
+    return parsed._replace(z=things[0], inferred=inferred)
 
 
 def error(reading: Reading, verb: str) -> Parsed:

@@ -1,4 +1,4 @@
-"""Reads a command as one of the sentences of its verb: which things it names, and what of it was taken for granted.
+"""Reads a command as one of the sentences of its verb: which things it names, and which nouns were inferred.
 
 This follows the parser of Inform 7 (6M62; Nelson, "Parser Template", chapters on noun phrases and adjudication), as
 games of TextWorld have it: the sentences of a verb are tried in order, each noun takes as many words as it can, and

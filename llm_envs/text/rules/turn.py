@@ -47,7 +47,7 @@ def begin_game(state, level):
     state.to_test = ALL_QUESTS
     state.score, state.turns, state.gain = 0, 0, 0
     state.low, state.high, state.typed, state.word = 0, level.num_commands, 0, 0
-    state.told, state.reply, state.aside = 1, replies.DESCRIPTION, 0
+    state.reply_pending, state.reply, state.inferred = 1, replies.DESCRIPTION, 0
     state.x, state.y, state.z = NONE, NONE, NONE
     state.ending = PLAYING
     state.room, state.free_slots, state.used_slots = level.start_room, level.start_free, level.start_used
@@ -70,7 +70,7 @@ def take_turn(state, level, verb, x, y, signals):
 
     `verb` from VERBS on is no verb but the number of a reply, VERBS + number: what the parser answers.
     """
-    state.x, state.y, state.z, state.aside = x, y, NONE, 0
+    state.x, state.y, state.z, state.inferred = x, y, NONE, 0
     state.gain = 0
     if verb >= VERBS:
         state.reply = verb - VERBS

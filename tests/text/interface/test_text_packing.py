@@ -15,9 +15,9 @@ from llm_envs.text.records.codes import EXAMINE, GO, NONE, TAKE, VERBS
 COOKING = {"pool": 5, "action": "text", "split": "all"}
 
 
-def command(verb: int, x: int, y: int, z: int = NONE, aside: int = 0, number: int = -1) -> np.ndarray:
+def command(verb: int, x: int, y: int, z: int = NONE, inferred: int = 0, number: int = -1) -> np.ndarray:
     """Return an action, (1,) COMMAND."""
-    return np.array([(number, verb, x, y, z, aside)], COMMAND)
+    return np.array([(number, verb, x, y, z, inferred)], COMMAND)
 
 
 def commands(rng: np.random.Generator, rows: int) -> np.ndarray:
@@ -26,8 +26,8 @@ def commands(rng: np.random.Generator, rows: int) -> np.ndarray:
     def part(most: int) -> np.ndarray:
         return np.where(rng.random(rows) < 0.7, rng.integers(0, most, rows), rng.integers(0, 256, rows))
 
-    number, aside = rng.integers(-1, 400, rows), np.where(rng.random(rows) < 0.7, 0, part(128))
-    parts = zip(part(150), part(30), part(30), part(40), aside, number, strict=True)
+    number, inferred = rng.integers(-1, 400, rows), np.where(rng.random(rows) < 0.7, 0, part(128))
+    parts = zip(part(150), part(30), part(30), part(40), inferred, number, strict=True)
     return np.concatenate([command(*one) for one in parts])
 
 
@@ -74,7 +74,7 @@ def cooking(rows: int = 1):
         command(GO, 4, NONE),
         command(VERBS + replies.EXAMINED, NONE, NONE),
         command(VERBS + replies.ONLY_VERB, NONE, NONE, z=len(replies.VERB_WORDS)),
-        command(EXAMINE, 0, NONE, z=NONE, aside=replies.INFERRED),
+        command(EXAMINE, 0, NONE, z=NONE, inferred=replies.INFERRED),
         command(EXAMINE, 0, NONE, number=400),
     ],
 )

@@ -69,7 +69,7 @@ def test_every_reply(reply: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("aside", "words"),
+    ("inferred", "words"),
     [
         (replies.INFERRED_WITH, "(with the iron key) You unlock oak door."),
         (replies.INFERRED, "(the iron key) You unlock oak door."),
@@ -77,10 +77,10 @@ def test_every_reply(reply: int) -> None:
         (0, "You unlock oak door."),
     ],
 )
-def test_asides(aside: int, words: str) -> None:
+def test_inferred_nouns(inferred: int, words: str) -> None:
     """What was taken for granted is said before the reply; a bracket is glued to an article or to a door's name."""
     scene = Scene()
-    scene.state.aside = aside
+    scene.state.inferred = inferred
     assert scene.reply(replies.UNLOCKED_IT, "d_0", "k_0", "k_0") == words
     door = words.replace("the iron key", "oak door")
     assert scene.reply(replies.UNLOCKED_IT, "d_0", "k_0", "d_0") == door

@@ -83,8 +83,8 @@ class Start:
         said = [MEANINGS[parsed.verb]]
         x_is_way = parsed.verb in (codes.GO, VERBS + replies.ONLY_WAY)
         said += [str(parsed.x)] if x_is_way else [self.names[thing] for thing in parsed[1:3] if thing != NONE]
-        if parsed.aside:
-            said.append(f"({replies.TEMPLATES[parsed.aside][1:-1].replace('[the z]', self.names[parsed.z])})")
+        if parsed.inferred:
+            said.append(f"({replies.TEMPLATES[parsed.inferred][1:-1].replace('[the z]', self.names[parsed.z])})")
         elif parsed.z != NONE:
             is_thing = parsed.verb == VERBS + replies.WHICH_OF_THREE
             said.append(self.names[parsed.z] if is_thing else replies.VERB_WORDS[parsed.z])
@@ -216,11 +216,11 @@ def test_answers_any_text():
             reply = parsed.verb - VERBS
             assert 0 <= parsed.verb < VERBS + replies.REPLIES, text
             if reply < 0:
-                both = parsed.aside == replies.INFERRED_XY
+                both = parsed.inferred == replies.INFERRED_XY
                 named = parsed[1:3] if both else parsed[1:4]
                 assert all(thing == NONE or thing < things for thing in named), text
                 assert not both or replies.VERB_WORDS[parsed.z] in replies.LINKS, text
-                assert parsed.aside == 0 or parsed.aside > replies.REPLIES - 1, text
+                assert parsed.inferred == 0 or parsed.inferred > replies.REPLIES - 1, text
             else:
                 template = replies.TEMPLATES[reply]
                 wanted = [slot in template for slot in ("x]", "y]")]
