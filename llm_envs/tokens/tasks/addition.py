@@ -64,12 +64,12 @@ def count_digits(number, base):
 @njit
 def append_number(observation, number, base):
     """Append a number's digits, highest first."""
-    place = np.int64(1)
-    for _ in range(count_digits(number, base) - 1):
-        place *= base
-    while place > 0:
-        append_token(observation, ZERO + number // place % base)
-        place //= base
+    start, count = observation.length, count_digits(number, base)
+    for _ in range(count):
+        append_token(observation, ZERO)
+    for j in range(start + count - 1, start - 1, -1):  # one division a digit: from the lowest one on
+        observation.tokens[j] += number % base
+        number //= base
 
 
 @njit
