@@ -101,7 +101,7 @@ def release(options: Options, path: Path) -> None:
 def distance(model: PPO, released: TransformerPolicy) -> float:
     """Return the KL of a token in the last round's answers from the released policy, in nats."""
     buffer = model.rollout_buffer
-    served = buffer.samples(buffer.every(), buffer.runs())
+    served = buffer.samples(buffer.valid_indices(), buffer.runs())
     theirs = released.get_distribution(served.observations).log_prob(served.actions)
     return float(k3(served.old_log_prob, theirs).mean())
 

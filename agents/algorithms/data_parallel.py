@@ -1,17 +1,17 @@
 """Data parallel training under torchrun: each rank steps its own rows, all take the same gradient steps.
 
-    group = parallel.start()  # None outside torchrun
-    env = TensorVecEnv("Tokens/Addition-v0", group.share(1024) if group else 1024)
+    group = data_parallel.start()  # None outside torchrun
+    env = TensorVecEnv("Tokens/Addition-v0", group.rows_per_rank(1024) if group else 1024)
     model = PPO("TransformerPolicy", env, seed=0, batch_size=4096)
     if group:
-        parallel.attach(model, group)
+        data_parallel.attach(model, group)
     model.learn(1_000_000)
 
 The numbers are those of one process with all rows, up to the order of sums: rank r's rows are its rows r n to
-(r + 1) n - 1, with their seeds and their draws; every minibatch is the same set of states, of which a rank reads those
-of its own rows. `batch_size`, `num_timesteps` and `learn`'s total count the rows of all ranks.
+(r + 1) n - 1, with their seeds and their random draws; every minibatch is the same set of states, of which each rank
+processes those of its own rows. `batch_size`, `num_timesteps` and `learn`'s total count the rows of all ranks.
 
-`DistributedDataParallel` is no help here: it hooks `forward`, and SB3's `train()` calls `evaluate_actions`.
+`DistributedDataParallel` does not apply: it hooks `forward`, and SB3's `train()` calls `evaluate_actions`.
 """
 
 import io
@@ -35,14 +35,15 @@ from llm_envs.adapters.sb3 import TensorVecEnv
 
 __all__ = ["Group", "RankLost", "attach", "start"]
 
-MEANS = ("approx_kl", "clip_fraction", "entropy_loss", "kl_divergence_loss", "loss", "value_loss")  # of train()'s log
+# What train() logs that is a mean over states: averaged over ranks.
+MEANS = ("approx_kl", "clip_fraction", "entropy_loss", "kl_divergence_loss", "loss", "value_loss")
 
 
 def attach(model: Any, group: Group) -> None:
     """Make `model` one rank's part of a data parallel run: call it on every rank, before `learn`.
 
     Parameters and the optimiser's state become rank 0's, the environment is seeded for the rank's rows, ranks above 0
-    log nothing. Callbacks run on every rank and must decide alike; those that write belong on rank 0.
+    log nothing. Callbacks run on every rank and must make the same decisions; only rank 0's should write files.
 
     Raises:
         ValueError: the algorithm, its KL term or its environment has no data parallel form, or the ranks differ in
@@ -50,29 +51,29 @@ def attach(model: Any, group: Group) -> None:
     """
     check(model, group)
     rows, env = model.env.num_envs, model.env
-    seed = group.agree(env.batch.seed if model.seed is None else model.seed)
+    seed = group.broadcast(env.batch.seed if model.seed is None else model.seed)
     env.seed(seed + group.rank * rows)
     _copy_learner(model.policy, group)
-    model.rollout_buffer = SharedBuffer(model.rollout_buffer, group)
-    model.group, model.together = group, partial(_together, model, group)
+    model.rollout_buffer = DataParallelBuffer(model.rollout_buffer, group)
+    model.group, model.data_parallel_context = group, partial(_data_parallel_context, model, group)
     if group.rank:
         model.verbose = 0
         model.set_logger(Logger(folder=None, output_formats=[]))
 
 
 def check(model: Any, group: Group) -> None:
-    """Raise `attach`'s ValueError, on every rank, where it would refuse the model; changes nothing."""
+    """Raise, on every rank, the ValueError with which `attach` would refuse the model; changes nothing."""
     name = type(model).__name__
     if not isinstance(model, OnDeviceRollouts):
         raise ValueError(f"{name} has no data parallel update; the algorithms of `agents` have one")
     if getattr(model, "fisher_share", 1.0) < 1:
-        raise ValueError("fisher_share takes other texts with more ranks; data parallel training needs 1")
+        raise ValueError("fisher_share selects other texts with more ranks; data parallel training needs 1")
     if getattr(model, "sub_sampling_factor", 1) > 1:
-        raise ValueError("sub_sampling_factor takes other states with more ranks; data parallel training needs 1")
+        raise ValueError("sub_sampling_factor selects other states with more ranks; data parallel training needs 1")
     if not isinstance(model.env, TensorVecEnv):
         raise ValueError(f"data parallel training needs a bare TensorVecEnv, not {type(model.env).__name__}")
     if type(model.rollout_buffer) is not SequenceRolloutBuffer:  # one with replay, or of an earlier attach
-        raise ValueError(f"data parallel training has no {type(model.rollout_buffer).__name__}; leave out replay")
+        raise ValueError(f"data parallel training has no {type(model.rollout_buffer).__name__}; do without replay")
     if model.env.batch.order == "sweep":
         raise ValueError("order='sweep' counts levels within one batch; data parallel training needs order='random'")
     rows = group.gather_objects(model.env.num_envs)
@@ -85,17 +86,17 @@ def _copy_learner(policy: Any, group: Group) -> None:
     raw = io.BytesIO()
     if group.rank == 0:
         torch.save((policy.state_dict(), policy.optimizer.state_dict()), raw)
-    sent = io.BytesIO(group.agree(raw.getvalue()))
+    sent = io.BytesIO(group.broadcast(raw.getvalue()))
     if group.rank:
         parameters, optimizer = torch.load(sent, map_location="cpu", weights_only=True)
         policy.load_state_dict(parameters)
         policy.optimizer.load_state_dict(optimizer)
 
 
-class SharedBuffer(SequenceRolloutBuffer):
-    """One rank's part of a rollout; takes the place of `buffer`.
+class DataParallelBuffer(SequenceRolloutBuffer):
+    """One rank's part of a rollout; replaces `buffer`.
 
-    Every rank draws the minibatches of the whole rollout, and yields its own states of each.
+    Every rank draws the minibatches of the whole rollout, and yields its own states of each. N rows a rank.
     """
 
     def __init__(self, buffer: SequenceRolloutBuffer, group: Group) -> None:
@@ -110,61 +111,62 @@ class SharedBuffer(SequenceRolloutBuffer):
             order=buffer.order,
         )
         self.group = group
-        self.normalized = False  # whether to yield advantages as SB3's train() normalises them
+        self.normalized = False  # whether to yield advantages normalised as SB3's train() does
         self.weight = 1.0  # of this rank in the newest minibatch: its share of the states
-        self.shared = type("SharedTensor", (SharedTensor,), {"average": staticmethod(self.average)})
+        # A subclass that knows this buffer: losses are computed by SB3, which passes on nothing but tensors.
+        self.tensor_type = type("GlobalMeanTensor", (GlobalMeanTensor,), {"average": staticmethod(self.average)})
 
     def average(self, value: Tensor) -> Tensor:
-        """Return the mean over the newest minibatch of what has the mean `value` over this rank's states."""
+        """Return the mean over the newest minibatch's states of all ranks, given this rank's mean `value`."""
         return self.group.sum(value * self.weight)
 
     def get(self, batch_size: int | None = None) -> Generator[DictRolloutBufferSamples, None, None]:
         """Yield this rank's states of minibatches of about `batch_size` states (None: all), of all ranks together.
 
-        A rank without a state of its own in a minibatch yields one of another, with weight 0: it must take part in
-        what the ranks do together.
+        A rank without states in a minibatch yields one that is not in it, with weight 0: it must take part in the
+        collectives.
         """
-        last, held, time = self.runs(), self.tensors, self.buffer_size
+        last, tensors, time = self.runs(), self.tensors, self.buffer_size
         lasts = None if last is None else self.group.gather(last, 1)
-        unused, advantages = (self.group.gather(held[name], 1) for name in ("unused", "advantages"))
-        first = self.group.rank * self.n_envs * time
+        unused, advantages = (self.group.gather(tensors[name], 1) for name in ("unused", "advantages"))
+        first = self.group.rank * self.n_envs * time  # flat index of this rank's first state
         for chosen in self.minibatches(self.permutation(unused), lasts, batch_size):
-            mine = chosen - first
-            mine = mine[(mine >= 0) & (mine < self.n_envs * time)]
-            self.weight = len(mine) / len(chosen)
-            samples = self.samples(mine if len(mine) else chosen.new_zeros(1), last)
+            own = chosen - first
+            own = own[(own >= 0) & (own < self.n_envs * time)]
+            self.weight = len(own) / len(chosen)
+            samples = self.samples(own if len(own) else chosen.new_zeros(1), last)
             if self.normalized and len(chosen) > 1:
-                every = advantages[chosen % time, chosen // time]
-                scaled = (samples.advantages - every.mean()) / (every.std() + 1e-8)
+                of_all = advantages[chosen % time, chosen // time]  # (M,), the minibatch's of all ranks
+                scaled = (samples.advantages - of_all.mean()) / (of_all.std() + 1e-8)
                 samples = samples._replace(advantages=scaled)
-            yield samples._replace(advantages=samples.advantages.as_subclass(self.shared))
+            yield samples._replace(advantages=samples.advantages.as_subclass(self.tensor_type))
 
 
-class SharedTensor(Tensor):
+class GlobalMeanTensor(Tensor):
     """A tensor over a rank's states whose mean is that over the states of all ranks.
 
-    So that the objective has one value on all ranks, by which they log, and decide in TRPO's line search. Its gradient
-    is that of the rank's own mean: gradients are averaged later, once for all parameters.
+    The objective then has the same value on all ranks, which is logged and which decides TRPO's line search. Its
+    gradient is that of the rank's own mean: gradients are averaged later, once for all parameters.
     """
 
     average: Callable[[Tensor], Tensor]
 
     def mean(self, *args: Any, **kwargs: Any) -> Tensor:
         """Return the mean over all ranks."""
-        mine = self.as_subclass(Tensor).mean(*args, **kwargs)
-        return self.average(mine.detach()) + (mine - mine.detach())  # the second term is 0 and has the gradient
+        own = self.as_subclass(Tensor).mean(*args, **kwargs)
+        return self.average(own.detach()) + (own - own.detach())  # the second term is 0 and has the gradient
 
 
-class SharedLimit:
-    """`target_kl`, compared by all ranks together: PPO's `kl > 1.5 * target_kl`, TRPO's `kl < target_kl`."""
+class GlobalLimit:
+    """`target_kl`, compared with the KL over all ranks: PPO's `kl > 1.5 * target_kl`, TRPO's `kl < target_kl`."""
 
-    __array_ufunc__ = None  # NumPy leaves `kl > limit` to `limit < kl`
+    __array_ufunc__ = None  # NumPy then turns `kl > limit` into `limit < kl`
 
-    def __init__(self, limit: float, buffer: SharedBuffer) -> None:
+    def __init__(self, limit: float, buffer: DataParallelBuffer) -> None:
         self.limit, self.buffer = limit, buffer
 
-    def __rmul__(self, factor: float) -> "SharedLimit":
-        return SharedLimit(factor * self.limit, self.buffer)
+    def __rmul__(self, factor: float) -> "GlobalLimit":
+        return GlobalLimit(factor * self.limit, self.buffer)
 
     def __truediv__(self, number: float) -> float:
         return self.limit / number
@@ -180,24 +182,24 @@ class SharedLimit:
 
 
 @contextmanager
-def _together(model: Any, group: Group) -> Iterator[None]:
-    """Let SB3's `train()`, which knows of one process, make the steps of the whole minibatches.
+def _data_parallel_context(model: Any, group: Group) -> Iterator[None]:
+    """Let SB3's `train()`, written for one process, take the gradient steps of the whole minibatches.
 
-    It clips gradients between `backward` and `step`; they must be summed before that, so both happen in the step's
-    hook, and SB3's own clip gets a bound that nothing reaches.
+    It clips gradients between `backward` and `step`; they must be averaged before that, so both happen in the
+    optimizer's pre-step hook, and SB3's own clip gets an infinite bound.
     """
     buffer, policy = model.rollout_buffer, model.policy
     clips = not isinstance(model, TRPO)
     names = [name for name in ("normalize_advantage", "max_grad_norm", "target_kl") if hasattr(model, name)]
-    held = {name: getattr(model, name) for name in names}
+    saved = {name: getattr(model, name) for name in names}
 
     def reduce_and_clip(*_: Any) -> None:
-        moved = [parameter for parameter in policy.parameters() if parameter.grad is not None]
-        total = buffer.average(torch.cat([parameter.grad.flatten() for parameter in moved]))
-        for parameter, gradient in zip(moved, total.split([p.numel() for p in moved]), strict=True):
+        trained = [parameter for parameter in policy.parameters() if parameter.grad is not None]
+        total = buffer.average(torch.cat([parameter.grad.flatten() for parameter in trained]))  # one reduction for all
+        for parameter, gradient in zip(trained, total.split([p.numel() for p in trained]), strict=True):
             parameter.grad.copy_(gradient.view_as(parameter))
         if clips:
-            torch.nn.utils.clip_grad_norm_(policy.parameters(), held["max_grad_norm"])
+            torch.nn.utils.clip_grad_norm_(policy.parameters(), saved["max_grad_norm"])
 
     def actor_gradient(*losses: Tensor) -> tuple:
         parameters, gradient, kl_gradient, shapes = type(model)._compute_actor_grad(model, *losses)
@@ -207,10 +209,10 @@ def _together(model: Any, group: Group) -> Iterator[None]:
         return buffer.average(type(model).hessian_vector_product(model, *args, **kwargs))
 
     hook = policy.optimizer.register_step_pre_hook(reduce_and_clip)
-    buffer.normalized = held["normalize_advantage"]
+    buffer.normalized = saved["normalize_advantage"]
     model.normalize_advantage, model.max_grad_norm = False, math.inf
-    if held.get("target_kl") is not None:
-        model.target_kl = SharedLimit(held["target_kl"], buffer)
+    if saved.get("target_kl") is not None:
+        model.target_kl = GlobalLimit(saved["target_kl"], buffer)
     if isinstance(model, TRPO):
         model._compute_actor_grad, model.hessian_vector_product = actor_gradient, fisher_product  # type: ignore
     try:
@@ -219,15 +221,15 @@ def _together(model: Any, group: Group) -> Iterator[None]:
         hook.remove()
         if isinstance(model, TRPO):
             del model._compute_actor_grad, model.hessian_vector_product
-        for name, value in held.items():
+        for name, value in saved.items():
             setattr(model, name, value)
     _record(model, group)
 
 
 def _record(model: Any, group: Group) -> None:
-    """Replace what `train()` logged of this rank by what holds for all.
+    """Replace the values that `train()` logged for this rank by those of all ranks.
 
-    Losses are plain means over ranks: those of one process where the ranks' parts of a minibatch are equally large.
+    Losses are unweighted means over ranks: equal to one process's where all ranks have as many states in a minibatch.
     """
     known = model.logger.name_to_value
     names = [f"train/{name}" for name in MEANS if f"train/{name}" in known]

@@ -1,7 +1,7 @@
 """Rollouts of whole episodes, for estimators that need an episode's whole return: REINFORCE, RLOO, GRPO.
 
-Every row begins a new episode; the rollout ends when each has ended one. What a row does after its end does not count.
-With the environment's `group_size` the rows of a group get the same level.
+Every row starts a new episode, and the rollout ends when each has finished one. Steps of a row after its episode's end
+do not count. With the environment's `group_size` the rows of a group play the same level. T steps, N rows.
 """
 
 from collections.abc import Callable
@@ -17,11 +17,12 @@ from llm_envs.validation import check_choice
 
 
 class WholeEpisodes(OnDeviceRollouts):
-    """Mixin, first in the bases of an SB3 on-policy algorithm; a subclass says what an episode's advantage is.
+    """Mixin, first in the bases of an SB3 on-policy algorithm; subclasses define the advantages.
 
-    `n_steps` is the most that an episode may take; 0, the default, for the world's time limit, or its window. An
-    episode that is longer counts as it stands then. Every row ends one episode a rollout, so `n_envs` is the number of
-    episodes an update.
+    `n_steps` is the longest episode; 0, the default: the world's time limit, or its window. A longer episode is cut
+    there. Every row finishes one episode a rollout, so `n_envs` is the number of episodes an update.
+
+    Raises TypeError for an environment that is not a bare `TensorVecEnv`, ValueError where no limit is known.
     """
 
     n_steps: int
@@ -35,7 +36,7 @@ class WholeEpisodes(OnDeviceRollouts):
                 self.n_steps = episode_limit(self.env)
         super()._setup_model()
         if self.env is not None:
-            self.policy.shares_beginnings = self.group_size > 1  # type: ignore[attr-defined]
+            self.policy.shares_prefixes = self.group_size > 1  # type: ignore[attr-defined]
 
     @property
     def group_size(self) -> int:
@@ -46,7 +47,7 @@ class WholeEpisodes(OnDeviceRollouts):
         env.batch.align_groups()
         env.reset_tensor()
         self._idle = torch.zeros(env.num_envs, dtype=torch.bool, device=self.device)  # type: ignore[attr-defined]
-        self._running = self._signals = None  # no episode goes on from the last rollout
+        self._running = self._signals = None  # no episode continues from the last rollout
 
     def _rollout_is_complete(self, buffer: SequenceRolloutBuffer, t: int, done: Tensor) -> bool:
         assert self._idle is not None
@@ -54,29 +55,30 @@ class WholeEpisodes(OnDeviceRollouts):
         buffer.tensors["unused"][t + 1 :] = True
         self._idle = self._idle | done.to(self._idle.device)
         if self._idle.device.type != "cpu" and t % 8 != 7:
-            return False  # to ask is to wait for the device; an idle step costs less than a wait at each
-        still = (~self._idle).sum()
-        return not int(still if self.group is None else self.group.sum(still))
+            return False  # asking waits for the device; some idle steps cost less than a wait at each step
+        unfinished = (~self._idle).sum()
+        return not int(unfinished if self.group is None else self.group.sum(unfinished))
 
     def _finish_rollout(self, buffer: SequenceRolloutBuffer, last_values: Callable[[], Tensor]) -> None:
-        held = buffer.tensors
-        used = ~held["unused"]
-        rewards, dones = held["rewards"] * used, held["dones"] & used
-        held["returns"].copy_(returns_to_go(rewards, dones, buffer.gamma))
-        found = [held["returns"], held["values"], used]
+        tensors = buffer.tensors
+        used = ~tensors["unused"]
+        rewards, dones = tensors["rewards"] * used, tensors["dones"] & used
+        tensors["returns"].copy_(returns_to_go(rewards, dones, buffer.gamma))
+        parts = [tensors["returns"], tensors["values"], used]
         if self.group is not None:
-            found = [self.group.gather(value, 1) for value in found]
-        returns, values, used = found
+            # Baselines and weights are of the whole rollout: computed from all ranks' rows, (T, N of all ranks).
+            parts = [self.group.gather(part, 1) for part in parts]
+        returns, values, used = parts
         lengths = used.sum(dim=0)
         weights = token_weights(lengths, self.weighting) * used
         advantages = self._advantages(returns, values, used, lengths) * weights
         if self.group is not None:
             advantages, weights = (x.chunk(self.group.size, dim=1)[self.group.rank] for x in (advantages, weights))
-        held["advantages"].copy_(advantages)
-        held["weights"] = weights
+        tensors["advantages"].copy_(advantages)
+        tensors["weights"] = weights
 
     def _advantages(self, returns: Tensor, values: Tensor, used: Tensor, lengths: Tensor) -> Tensor:
-        """Return advantages (T, N).
+        """Return advantages (T, N), without token weights.
 
         Args:
             returns: (T, N), discounted rewards from each step to its episode's end; `returns[0]` are the episodes'.
@@ -88,7 +90,7 @@ class WholeEpisodes(OnDeviceRollouts):
 
 
 def episode_limit(env: TensorVecEnv) -> int:
-    """Return the most steps an episode can take; ValueError for a world without a limit of its own."""
+    """Return the number of steps of the longest possible episode; ValueError for a world without a limit."""
     if env.batch.world.max_steps:
         return env.batch.world.max_steps
     space = env.observation_space
@@ -98,7 +100,10 @@ def episode_limit(env: TensorVecEnv) -> int:
 
 
 def normalized(advantages: Tensor, used: Tensor, how: str) -> Tensor:
-    """Return advantages (T, N) as they are ("none"), or less their mean, divided by their deviation ("batch")."""
+    """Return advantages (T, N) unchanged ("none"), or standardised over those `used` (T, N) bool ("batch").
+
+    (A - mean) / (std + 1e-8), as SB3; ValueError for another `how`.
+    """
     check_choice("normalize", how, ("none", "batch"))
     if how == "none":
         return advantages

@@ -12,16 +12,16 @@ from llm_envs.validation import check_choice
 
 
 class GRPO(WholeEpisodes, PPO):
-    """GRPO: no critic; every token of an episode has its group-normalised return, and every episode the same weight.
+    """GRPO: no critic; the advantage of every token is its episode's return, normalised within its group.
 
     Args:
         policy: as PPO's.
         env: a bare `TensorVecEnv` with `group_size` 2 or more.
         scale: divide by the group's standard deviation. False is Dr. GRPO (Liu et al., 2025), which goes with
             weighting="episode".
-        weighting: of tokens: "sequence", as the paper; "episode" or "token"; see
-        agents.objectives.advantages.token_weights. kwargs: PPO's, and its `kl`. Defaults here: one epoch, gamma 1, no
-        value loss.
+        weighting: of tokens: "sequence", as in the paper, "episode" or "token"; see
+            `agents.objectives.advantages.token_weights`.
+        kwargs: PPO's, and its `kl`. Defaults here: one epoch, gamma 1, no value loss.
 
     Raises:
         ValueError: an unknown weighting, or groups of one.

@@ -1,4 +1,8 @@
-"""KL to a frozen reference policy, in the reward or in the loss, with a fixed or an adaptive coefficient."""
+"""KL to a frozen reference policy, in the reward or in the loss, with a fixed or an adaptive coefficient.
+
+M states, T steps of N rows. In the reward: r_t - beta KL_t (Ziegler et al., 2019, eq. 2); in the loss: + beta mean(KL)
+(GRPO: Shao et al., 2024, eq. 3).
+"""
 
 import copy
 from dataclasses import dataclass
@@ -9,7 +13,7 @@ from stable_baselines3.common.distributions import Distribution
 from torch import Tensor
 
 from agents.objectives.kl import AdaptiveCoefficient, FixedCoefficient, estimator
-from agents.policies.packing import places
+from agents.policies.packing import flat_indices
 from agents.policies.policy import TransformerPolicy
 from agents.rollouts.buffer import SequenceRolloutBuffer
 from agents.rollouts.collector import OnDeviceRollouts
@@ -18,11 +22,11 @@ from llm_envs.validation import check_choice
 
 @dataclass(frozen=True)
 class KL:
-    """How to hold a policy near its reference: `coefficient` times the estimated KL of each token, in nats."""
+    """A penalty of `coefficient` times the estimated KL of each token, in nats; ValueError for an unknown choice."""
 
     coefficient: float = 0.05
     estimator: str = "k3"  # one of agents.objectives.kl.ESTIMATORS
-    place: str = "loss"  # or "reward", from which it reaches advantages and values (Ziegler et al., 2019)
+    place: str = "loss"  # or "reward": it then enters advantages and values, too (Ziegler et al., 2019)
     target: float = 0.0  # nats a token that an adaptive coefficient steers to; 0: the coefficient is fixed
     horizon: int = 10_000  # of the adaptive coefficient, in episodes
 
@@ -33,18 +37,18 @@ class KL:
             raise ValueError("estimator is 'k1'; its gradient as a loss is zero: use k2, k3 or full, or place='reward'")
 
     def controller(self) -> FixedCoefficient | AdaptiveCoefficient:
-        """Return what holds the coefficient."""
+        """Return the coefficient's controller."""
         if self.target:
             return AdaptiveCoefficient(self.coefficient, self.target, self.horizon)
         return FixedCoefficient(self.coefficient)
 
 
 class Reference:
-    """A frozen policy and how far the learning one has gone from it.
+    """A frozen policy, and the KL of the learning policy from it.
 
     Args:
-        options: what to compute.
-        policy: the one that learns; the reference is a copy of it as it is now.
+        options: which estimator.
+        policy: the reference is a copy of it, with its present parameters.
     """
 
     def __init__(self, options: KL, policy: TransformerPolicy) -> None:
@@ -54,16 +58,16 @@ class Reference:
         self.policy.set_training_mode(False)
 
     def per_token(self, obs: Any, log_probs: Tensor, actions: Tensor, distribution: Distribution | None) -> Tensor:
-        """Return the estimated KL of each of M states, (M,).
+        """Return the estimated KL of each of M states, (M,), in nats.
 
-        `full` needs the learning policy's `distribution`, the others the log-probs (M,) of the actions (M,).
+        `full` needs the learning policy's `distribution`, the others its log-probs (M,) of the actions (M, ...).
         """
         with torch.no_grad():
-            theirs = self.policy.get_distribution(obs)
+            reference = self.policy.get_distribution(obs)
         if self.options.estimator != "full":
-            return estimator(self.options.estimator)(log_probs, theirs.log_prob(actions))
+            return estimator(self.options.estimator)(log_probs, reference.log_prob(actions))
         assert distribution is not None
-        p, q = distribution.distribution, theirs.distribution
+        p, q = distribution.distribution, reference.distribution
         assert not isinstance(p, list)
         assert not isinstance(q, list)
         return torch.distributions.kl_divergence(p, q)
@@ -86,7 +90,7 @@ class Regularized(OnDeviceRollouts):
         super().__init__(*args, **kwargs)
 
     def set_reference(self, policy: TransformerPolicy | None = None) -> None:
-        """Freeze a copy of `policy`, or of the algorithm's own as it is now."""
+        """Make a frozen copy of `policy`, or of the algorithm's own, the reference; ValueError without a KL term."""
         if self.kl is None:
             raise ValueError("this algorithm has no KL term; give it kl={'coefficient': ...}")
         self.reference = Reference(self.kl, policy or self.policy)  # type: ignore[attr-defined]
@@ -97,37 +101,40 @@ class Regularized(OnDeviceRollouts):
             self.set_reference()
         return super()._setup_learn(*args, **kwargs)  # type: ignore[misc]
 
-    def _adjust_rewards(self, buffer: SequenceRolloutBuffer) -> None:
-        """Take the KL off the rewards of a whole rollout, before advantages are computed."""
+    def _apply_kl_penalty(self, buffer: SequenceRolloutBuffer) -> None:
+        """Subtract beta KL from the rewards of a whole rollout, if so asked, before advantages are computed."""
         if self.kl is None or self.kl.place != "reward":
             return
         assert self.reference is not None
         assert self.kl_control is not None
-        every = buffer.every()
-        batch = buffer.samples(every, buffer.runs())
+        flat = buffer.valid_indices()  # (M,)
+        batch = buffer.samples(flat, buffer.runs())
         with torch.no_grad():
-            mine = self.policy.get_distribution(batch.observations) if self.kl.estimator == "full" else None  # type: ignore[attr-defined]
-            kl = self.reference.per_token(batch.observations, batch.old_log_prob, batch.actions, mine)
-        rows, steps = every // buffer.buffer_size, every % buffer.buffer_size
+            own = self.policy.get_distribution(batch.observations) if self.kl.estimator == "full" else None  # type: ignore[attr-defined]
+            kl = self.reference.per_token(batch.observations, batch.old_log_prob, batch.actions, own)
+        rows, steps = flat // buffer.buffer_size, flat % buffer.buffer_size
         buffer.tensors["rewards"][steps, rows] -= self.kl_control.value * kl
-        self._steer(kl.sum(), kl.new_tensor(float(len(kl))))
+        self._update_coefficient(kl.sum(), kl.new_tensor(float(len(kl))))
 
-    def _steer(self, kl: Tensor, states: Tensor) -> None:
-        """Log the KL, summed over so many states, and let it move the coefficient; in a group, that of all ranks."""
+    def _update_coefficient(self, kl: Tensor, states: Tensor) -> None:
+        """Log the mean KL and adjust the coefficient by it; in a data parallel run, by that of all ranks.
+
+        `kl` is summed over a number of `states`, both scalars.
+        """
         assert self.kl_control is not None
         buffer: Any = self.rollout_buffer  # type: ignore[attr-defined]
         ended = (buffer.tensors["dones"] & ~buffer.tensors["unused"]).sum()
-        sums = torch.stack((kl, states, ended.to(kl)))
+        sums = torch.stack((kl, states, ended.to(kl)))  # one reduction and one transfer for all three
         total, count, episodes = (sums if self.group is None else self.group.sum(sums)).tolist()
         self.logger.record("kl/per_token", total / count)  # type: ignore[attr-defined]
         self.logger.record("kl/coefficient", self.kl_control.value)  # type: ignore[attr-defined]
         self.kl_control.update(total / count, int(episodes))
 
     def _update(self) -> None:
-        """Run the algorithm's `train()`; with the KL in the loss, `c_H H - beta KL` takes the entropy's place in it.
+        """Run the algorithm's `train()`; with the KL in the loss, c_H H - beta KL replaces the entropy.
 
-        SB3 adds -ent_coef * mean(entropy), so with ent_coef 1 the loss gets -c_H mean(H) + beta mean(KL), exactly.
-        Tokens that have weights in the advantage have them in the KL, too: GRPO's is inside the mean over each episode.
+        SB3 adds -ent_coef mean(entropy): with ent_coef 1 that is -c_H mean(H) + beta mean(KL). Token weights apply to
+        the KL as they do to advantages: GRPO's KL stands inside the mean over each episode (its eq. 3).
         """
         if self.kl is None or self.kl.place != "loss":
             super()._update()
@@ -136,15 +143,15 @@ class Regularized(OnDeviceRollouts):
         assert reference is not None
         assert control is not None
         weights = self.rollout_buffer.tensors.get("weights")  # type: ignore[attr-defined]
-        sums = torch.zeros(3, device=self.device)  # type: ignore[attr-defined]
+        sums = torch.zeros(3, device=self.device)  # type: ignore[attr-defined]  # of KL, entropy and states
 
         def regularizer(obs: Any, actions: Tensor, distribution: Distribution, log_probs: Tensor) -> Tensor:
             kl = reference.per_token(obs, log_probs, actions, distribution)
             entropy = distribution.entropy()
             assert entropy is not None
-            if torch.is_grad_enabled():
+            if torch.is_grad_enabled():  # not in the passes that only measure
                 sums.add_(torch.stack((kl.detach().sum(), entropy.detach().sum(), kl.new_tensor(float(len(kl))))))
-            if (flat := places(obs)) is not None and weights is not None:
+            if (flat := flat_indices(obs)) is not None and weights is not None:
                 kl = kl * weights[flat % len(weights), flat // len(weights)]
             return entropy_coefficient * entropy - control.value * kl
 
@@ -156,7 +163,7 @@ class Regularized(OnDeviceRollouts):
             policy.regularizer, self.ent_coef = None, entropy_coefficient
         kl, entropy, count = sums
         self.logger.record("train/entropy_loss", -float(entropy / count))  # type: ignore[attr-defined]
-        self._steer(kl, count)
+        self._update_coefficient(kl, count)
 
     # ------------------------------------------------------------------ saving
 

@@ -1,7 +1,7 @@
 """PPO (Schulman et al., 2017) as Stable-Baselines3 has it, with rollouts that stay on the device.
 
-`train()`, losses, schedules, logging, saving and callbacks are SB3's, unchanged; see `agents.rollouts.collector` for
-what is not.
+`train()`, losses, schedules, logging, saving and callbacks are SB3's, unchanged; `agents.rollouts.collector` says what
+differs.
 """
 
 from typing import Any, ClassVar
@@ -14,7 +14,7 @@ from agents.policies.policy import TransformerPolicy
 
 
 class ClipRange(float):
-    """A clip range with an upper side of its own: 1 - range is SB3's lower bound, 1 + range its upper one.
+    """A clip range with its own upper side: 1 - range is SB3's lower bound, 1 + range its upper one.
 
     SB3 clamps the ratio to (1 - clip_range, 1 + clip_range); DAPO (Yu et al., 2025, "clip-higher") lets an unlikely
     action's probability rise by more than a likely one's may fall.
@@ -23,7 +23,7 @@ class ClipRange(float):
     high: float
 
     def __new__(cls, low: float, high: float) -> "ClipRange":
-        """Make a range that is `low` as a number."""
+        """Make a range whose value as a number is `low`."""
         made = super().__new__(cls, low)
         made.high = high
         return made
@@ -37,8 +37,11 @@ class PPO(Regularized, StockPPO):
 
     Args:
         args: SB3's.
-        clip_range_high: how far above 1 the probability ratio may count; None for as far as below, `clip_range`.
+        clip_range_high: how far above 1 the probability ratio is clipped; None: as far as below, `clip_range`.
         kwargs: SB3's, and `kl` (agents.algorithms.kl_regularizer.KL).
+
+    Raises:
+        ValueError: a `clip_range_high` that is not positive, or as SB3's.
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {

@@ -16,12 +16,14 @@ BASELINES = ("none", "moving_average", "learned", "leave_one_out")
 class REINFORCE(WholeEpisodes, A2C):
     """REINFORCE: one gradient step a rollout on -sum_t (G_t - b) log pi(a_t | s_t), averaged over episodes.
 
+    Sutton & Barto (2018), section 13.4, with the sum over an episode's steps.
+
     Args:
         policy: as A2C's.
         env: a bare `TensorVecEnv`; with baseline="leave_one_out" its `group_size` must be 2 or more.
         baseline: b. "none"; "moving_average" of earlier rollouts' returns; "learned", the critic's V(s_t);
             "leave_one_out", the mean return of the other episodes of the same level.
-        normalize: "batch" divides the rollout's advantages by their deviation, "none" leaves them.
+        normalize: "batch" standardises the rollout's advantages, "none" leaves them unchanged.
         kwargs: A2C's. Its defaults here: Adam for RMSprop, vf_coef 0 unless the baseline is learned, gamma 1.
 
     Raises:
@@ -49,32 +51,34 @@ class REINFORCE(WholeEpisodes, A2C):
         return normalized(advantages, used, self.normalize)
 
     def _baselines(self, returns: Tensor, values: Tensor) -> Tensor:
-        """Return what each return is compared with, (T, N)."""
+        """Return the baseline b of each return, (T, N)."""
         if self.baseline == "learned":
             return values
         if self.baseline == "leave_one_out":
-            baselines = returns[0] - leave_one_out(returns[0].view(-1, self.group_size)).view(-1)
+            baselines = returns[0] - leave_one_out(returns[0].view(-1, self.group_size)).view(-1)  # (N,)
         elif self.baseline == "moving_average":
             baselines = self.moving_average.value.to(returns)
-            self.moving_average.update(returns[0].cpu())
+            self.moving_average.update(returns[0].cpu())  # after its value is read: see MovingAverage
         else:
             baselines = torch.zeros_like(returns[0])
         baselines = baselines.expand_as(returns).clone()
-        self.rollout_buffer.tensors["baselines"] = baselines  # for replay
+        self.rollout_buffer.tensors["baselines"] = baselines  # stored with the rollout, for replay
         return baselines
 
-    replay_bootstraps = False  # replayed returns are of whole episodes, too
+    replay_bootstraps = False  # stored episodes are whole, too
 
-    def _weigh_replayed(self, advantages: Tensor, used: Tensor) -> Tensor:
+    def _weight_replayed(self, advantages: Tensor, used: Tensor) -> Tensor:
         weights = token_weights(used.sum(dim=0), self.weighting)
         return normalized(advantages, used, self.normalize) * weights * used
 
 
 class RLOO(REINFORCE):
-    """REINFORCE leave-one-out: every token of an episode has its whole return less the mean of its group's others.
+    """REINFORCE leave-one-out: every token's advantage is its episode's return less the mean of the group's others.
+
+    The whole return, not the return to go: the sequence is one action (Ahmadian et al., 2024, section 3).
 
     Raises:
-        ValueError: groups of one, or `replay`: stored episodes have no group to be compared with.
+        ValueError: groups of one, or `replay`: stored episodes are not in groups.
     """
 
     def __init__(self, policy: Any, env: Any, **kwargs: Any) -> None:

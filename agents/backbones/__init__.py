@@ -1,4 +1,4 @@
-"""Networks that turn tokens into features, behind one interface: `Backbone`."""
+"""Networks from tokens to features, behind one interface: `Backbone`."""
 
 import importlib
 from dataclasses import fields
@@ -9,7 +9,7 @@ from agents.backbones.transformer import Transformer, TransformerConfig
 
 __all__ = ["Backbone", "Layout", "Transformer", "TransformerConfig", "configure", "make_backbone", "tensors_of"]
 
-KINDS = {  # kind -> module, class and configuration; only the one asked for is imported
+KINDS = {  # kind -> module, class, configuration; imported on demand, since some need optional packages
     "transformer": ("agents.backbones.transformer", "Transformer", "TransformerConfig"),
     "gru": ("agents.backbones.gru", "GRU", "GRUConfig"),
     "huggingface": ("agents.backbones.huggingface", "HuggingFace", "HuggingFaceConfig"),
@@ -17,10 +17,14 @@ KINDS = {  # kind -> module, class and configuration; only the one asked for is 
 
 
 def configure(options: Any) -> tuple[type[Backbone], Any]:
-    """Return the class and the configuration that {"kind": "transformer", "width": ..., ...} names.
+    """Return the class and the configuration of a backbone.
+
+    Args:
+        options: a mapping such as {"kind": "transformer", "width": 128}; kind "transformer" if it has none.
 
     Raises:
-        ValueError: no such kind, or an option that its configuration does not have or allow.
+        ValueError: an unknown kind, or an option that its configuration does not have or allow.
+        ImportError: an optional package that the kind needs is not installed.
     """
     options = dict(options)
     kind = options.pop("kind", "transformer")
@@ -36,6 +40,12 @@ def configure(options: Any) -> tuple[type[Backbone], Any]:
 
 
 def make_backbone(options: Any, vocab_size: int, window: int) -> Backbone:
-    """Return the network of `policy_kwargs={"backbone": {"kind": "transformer", "width": ..., ...}}`."""
+    """Return a network with fresh weights; ValueError as `configure`.
+
+    Args:
+        options: as `configure` takes them, and `policy_kwargs={"backbone": ...}`.
+        vocab_size: number of tokens, V.
+        window: longest text, T.
+    """
     network, config = configure(options)
     return network(vocab_size, window, config)  # type: ignore[call-arg, arg-type]

@@ -1,7 +1,11 @@
-"""What a policy asks of a network that reads texts: score whole texts, or read on from a cache, one token a row.
+"""The interface of networks that read texts: score whole texts, or decode from a cache, one token a row.
 
-Tokens are packed: P real tokens of S texts and no padding, so that embeddings, norms and linear layers work on nothing
-else; only attention needs the (S, L) rectangle, through `spread` and `pick`.
+Tokens are packed: the P real tokens of S texts stand one after another, without padding, so that embeddings, norms and
+linear layers compute nothing for padding. Only attention and recurrence need the padded (S, L) rectangle; `Layout.pad`
+and `Layout.unpad` lead there and back.
+
+Dimensions in this folder: P packed tokens, S texts, L tokens of the longest, N rows of a cache, T window, V vocabulary,
+D width, H heads of E = D / H features each.
 """
 
 from collections.abc import Iterator
@@ -18,56 +22,66 @@ class Layout:
 
     rows: Tensor  # (P,) int64, 0 to S - 1
     columns: Tensor  # (P,) int64, 0 to L - 1
-    positions: Tensor  # (P,) int64, place in its text: the column, plus where the row's text begins
+    positions: Tensor  # (P,) int64, position in its text: the column, plus the position that the row starts at
     shape: tuple[int, int]  # S, L
-    starts: Tensor | None  # (S,) int64, position of each text's first token; None where all are 0
-    reach: int  # a number above every position
-    index: Tensor | None = None  # (S, L) int64, each cell's token where texts share them; `rows` then names one text
+    starts: Tensor | None  # (S,) int64, position of each text's first token; None: all start at 0
+    max_position: int  # exclusive: above every position
+    index: Tensor | None = None  # (S, L) int64, each cell's packed token; where texts share prefixes
 
     @classmethod
     def of(
-        cls, lengths: Tensor, total: int, longest: int, starts: Tensor | None = None, reach: int | None = None
+        cls, lengths: Tensor, total: int, longest: int, starts: Tensor | None = None, max_position: int | None = None
     ) -> "Layout":
-        """Lay out rows of `lengths` (S,) tokens, `total` in all, the first of each at position `starts` (S,) or 0."""
-        ends = lengths.cumsum(0)
-        count = len(lengths)
-        rows = torch.arange(count, device=lengths.device).repeat_interleave(lengths, output_size=total)
-        columns = torch.arange(total, device=lengths.device) - (ends - lengths)[rows]
-        positions = columns if starts is None else columns + starts[rows]
-        return cls(rows, columns, positions, (count, longest), starts, reach or longest)
+        """Return the layout of S texts packed one after another.
 
-    def spread(self, x: Tensor) -> Tensor:
-        """Return packed x (P, ...) as (S, L, ...); what stands where no token does is of no meaning."""
+        `total` and `longest` are known to the caller: reading them here would make the host wait for the device.
+
+        Args:
+            lengths: (S,) int64, tokens of each text.
+            total: P, their sum.
+            longest: L, their maximum.
+            starts: (S,) int64, position of each text's first token; None: 0.
+            max_position: exclusive bound of the positions; None: L.
+        """
+        ends = lengths.cumsum(0)  # (S,)
+        count = len(lengths)
+        rows = torch.arange(count, device=lengths.device).repeat_interleave(lengths, output_size=total)  # (P,)
+        columns = torch.arange(total, device=lengths.device) - (ends - lengths)[rows]  # (P,)
+        positions = columns if starts is None else columns + starts[rows]
+        return cls(rows, columns, positions, (count, longest), starts, max_position or longest)
+
+    def pad(self, x: Tensor) -> Tensor:
+        """Return packed x (P, ...) as (S, L, ...); the values of padding are arbitrary."""
         count, longest = self.shape
-        if self.index is not None:
+        if self.index is not None:  # shared tokens appear in several rows
             return x.index_select(0, self.index.flatten()).unflatten(0, self.shape)
-        if len(x) == count * longest:
+        if len(x) == count * longest:  # all texts are equally long: nothing to pad
             return x.unflatten(0, self.shape)
-        flat = x.new_zeros(count * longest, *x.shape[1:])
+        flat = x.new_zeros(count * longest, *x.shape[1:])  # (S L, ...)
         return flat.index_copy(0, self.rows * longest + self.columns, x).unflatten(0, self.shape)
 
-    def pick(self, x: Tensor) -> Tensor:
-        """Return the packed (P, ...) tokens of x (S, L, ...); the inverse of `spread`."""
-        flat = x.flatten(0, 1)
+    def unpad(self, x: Tensor) -> Tensor:
+        """Return the packed tokens (P, ...) of x (S, L, ...); the inverse of `pad`."""
+        flat = x.flatten(0, 1)  # (S L, ...)
         return flat if len(flat) == len(self.rows) else flat.index_select(0, self.rows * self.shape[1] + self.columns)
 
 
 class Backbone(nn.Module):
-    """A causal network: embedded tokens of a vocabulary of V to features of `width` D, in texts of up to `window` T.
+    """A causal network from tokens of a vocabulary of V to features of `width` D, in texts of up to `window` T tokens.
 
-    A cache holds what has been read of N rows. After `prefill` or `decode` of a token at position p its row's cache is
-    right up to and with p; what it held at later positions is out of date and never read.
+    A cache holds the state of N rows. After `prefill` or `decode` of a token at position p its row's cache is valid up
+    to and including p. Entries at later positions, left by an earlier text, are stale; they are masked, never cleared.
     """
 
     width: int
     vocab_size: int
     window: int
-    rewinds = True  # a row's cache, right up to p, may be read on from any earlier position as well
-    cache_row_dim = 1  # which dimension of a cache's tensors are the rows
-    tokenizer: Any = None  # where the network brought one
+    rewinds = True  # a row's cache, valid up to p, can also be continued from any earlier position
+    cache_row_dim = 1  # which dimension of a cache's tensors indexes the N rows
+    tokenizer: Any = None  # the pretrained network's own, if it came with one
 
     def embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
-        """Return what the network reads, (P, D), for tokens (P,) int64 at `positions` (P,)."""
+        """Return the network's input (P, D) for tokens (P,) int64 at `positions` (P,) int64."""
         raise NotImplementedError
 
     def unembed(self, features: Tensor) -> Tensor:
@@ -83,21 +97,21 @@ class Backbone(nn.Module):
         return self.score(self.embed(tokens.flatten(), layout.positions), layout).unflatten(0, (count, time))
 
     def score(self, x: Tensor, layout: Layout) -> Tensor:
-        """Return features (P, D) of whole texts x (P, D)."""
+        """Return features (P, D) of whole packed texts x (P, D), without a cache; differentiable."""
         raise NotImplementedError
 
     def new_cache(self, rows: int) -> Any:
-        """Return an empty cache of N = `rows` rows, on the parameters' device."""
+        """Return an empty cache of N = `rows` rows, in the parameters' dtype and on their device."""
         raise NotImplementedError
 
-    def prefill(self, x: Tensor, layout: Layout, cache: Any, into: Tensor) -> Tensor:
-        """Read x (P, D) on from the cache, and into it; return features (P, D).
+    def prefill(self, x: Tensor, layout: Layout, cache: Any, cache_rows: Tensor) -> Tensor:
+        """Read several tokens a row, continuing from the cache and writing to it; return features (P, D).
 
         Args:
-            x: embedded tokens; text s goes on at the first of its positions, before which the cache is right.
+            x: (P, D), embedded tokens. A text starts at its first position, before which the cache is valid.
             layout: of x.
             cache: from `new_cache`; changed in place.
-            into: (S,) int64, the cache's row of each text.
+            cache_rows: (S,) int64, the cache's row of each text.
         """
         raise NotImplementedError
 
@@ -106,26 +120,26 @@ class Backbone(nn.Module):
         x: Tensor,
         positions: Tensor,
         cache: Any,
-        bound: int,
-        late: tuple[Tensor, Layout, Tensor] | None = None,
+        max_position: int,
+        pending: tuple[Tensor, Layout, Tensor] | None = None,
     ) -> Tensor:
         """Read one more token of every row; return features (N, D).
 
         Args:
             x: (N, D), embedded tokens.
-            positions: (N,) int64, where they stand; the cache must be right before them.
+            positions: (N,) int64, their positions, before which the cache must be valid (after `pending`).
             cache: from `new_cache`; changed in place.
-            bound: a number above every position: no later column of the cache is looked at.
-            late: what `prefill` must read first, as (x, layout, into): the earlier tokens of rows that began anew.
-                Their last tokens are among x.
+            max_position: exclusive bound of the positions: attention looks at no later column of the cache.
+            pending: tokens that must be read first, as `prefill`'s (x, layout, cache_rows): all but the last token of
+                rows that have restarted with another text. Their last tokens are among x.
         """
-        if late is not None:
-            late_x, layout, into = late
-            self.prefill(late_x, layout, cache, into)
-        return self.decode_now(x, positions, cache, bound)
+        if pending is not None:
+            pending_x, layout, cache_rows = pending
+            self.prefill(pending_x, layout, cache, cache_rows)
+        return self.decode_step(x, positions, cache, max_position)
 
-    def decode_now(self, x: Tensor, positions: Tensor, cache: Any, bound: int) -> Tensor:
-        """`decode` with nothing late: no host synchronisation, no shape that depends on data."""
+    def decode_step(self, x: Tensor, positions: Tensor, cache: Any, max_position: int) -> Tensor:
+        """Do `decode` without pending tokens: no host synchronisation and no data-dependent shape (CUDA graphs)."""
         raise NotImplementedError
 
 

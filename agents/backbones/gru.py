@@ -1,8 +1,8 @@
 """The recurrent language model: an embedding, gated recurrent units, a linear output layer.
 
 After Cho et al. (2014), "Learning phrase representations using RNN encoder-decoder", in PyTorch's form (the reset gate
-acts on the recurrent product, as in cuDNN), with the output layer of Mikolov et al. (2010). What it has read of a row
-is one hidden state, so its cache does not grow with the text, and cannot be wound back.
+acts on the recurrent product, as in cuDNN), with the output layer of Mikolov et al. (2010). The state of a row is one
+hidden state a layer, so its cache does not grow with the text, and cannot be rewound.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from agents.backbones.base import Backbone, Layout
 class GRUConfig:
     """Sizes of a recurrent language model; ValueError if out of range."""
 
-    width: int = 128  # D, of the embedding, of the hidden states H and of the features
+    width: int = 128  # D, of the embedding, of the hidden states and of the features
     layers: int = 1
     tied: bool = False  # the output layer is the embedding (Press & Wolf, 2017)
     dropout: float = 0.0  # of the embeddings and between layers, in training mode
@@ -32,30 +32,30 @@ class GRUConfig:
 
 
 class GRU(Backbone):
-    """Tokens to features, one step after another. A cache is the hidden states (layers, N, H).
+    """Tokens to features, one step after another. A cache is the hidden states (layers, N, D).
 
     Args:
         vocab_size: number of tokens, V.
-        window: longest text, T; it bounds nothing but what a policy may ask for.
+        window: longest text, T; the network itself has no limit.
         config: sizes.
     """
 
-    rewinds = False
+    rewinds = False  # a hidden state cannot be taken back to an earlier token
 
     def __init__(self, vocab_size: int, window: int, config: GRUConfig) -> None:
         super().__init__()
         self.config, self.vocab_size, self.window, self.width = config, vocab_size, window, config.width
         self.embedding = nn.Embedding(vocab_size, config.width)
-        between = config.dropout if config.layers > 1 else 0.0  # PyTorch warns of dropout between one layer
+        between = config.dropout if config.layers > 1 else 0.0  # PyTorch warns of dropout with a single layer
         self.gru = nn.GRU(config.width, config.width, config.layers, batch_first=True, dropout=between)
         self.output = nn.Linear(config.width, vocab_size, bias=not config.tied)
         if config.tied:
-            # As an output layer N(0, 1) weights would begin with all but one token impossible.
+            # With nn.Embedding's N(0, 1) as output weights all probability would start on one token.
             nn.init.normal_(self.embedding.weight, std=config.width**-0.5)
             self.output.weight = self.embedding.weight
 
     def embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
-        """Return the embeddings (P, D) of tokens (P,) int64; order is all that the network knows of positions."""
+        """Return embeddings (P, D) of tokens (P,) int64; `positions` are not used, recurrence knows the order."""
         return nn.functional.dropout(self.embedding(tokens), self.config.dropout, self.training)
 
     def unembed(self, features: Tensor) -> Tensor:
@@ -63,35 +63,40 @@ class GRU(Backbone):
         return self.output(features)
 
     def score(self, x: Tensor, layout: Layout) -> Tensor:
-        """Return features (P, D) of whole texts x (P, D); the padding comes after them and reaches none."""
-        return layout.pick(self.gru(layout.spread(x))[0])
+        """Return features (P, D) of whole texts x (P, D)."""
+        # Padding stands on the right: it is read after a text's last token and affects none of its features.
+        return layout.unpad(self.gru(layout.pad(x))[0])
 
     def new_cache(self, rows: int) -> Tensor:
-        """Return the hidden states of N = `rows` empty texts, (layers, N, H)."""
+        """Return zero hidden states of N = `rows` rows, (layers, N, D)."""
         return self.embedding.weight.new_zeros(self.config.layers, rows, self.width)
 
-    def prefill(self, x: Tensor, layout: Layout, cache: Tensor, into: Tensor) -> Tensor:
-        """Read x (P, D) on from the hidden states, and leave those after each text's last token; see `Backbone`.
+    def prefill(self, x: Tensor, layout: Layout, cache: Tensor, cache_rows: Tensor) -> Tensor:
+        """Read x (P, D) and leave the hidden states after each text's last token; see `Backbone.prefill`.
 
         Each of the S texts must have a token.
         """
         count, longest = layout.shape
-        lengths = torch.bincount(layout.rows, minlength=count)
-        packed = pack_padded_sequence(layout.spread(x), lengths.cpu(), batch_first=True, enforce_sorted=False)
-        hidden = self._begun(cache[:, into], layout.starts).to(x.dtype)
+        lengths = torch.bincount(layout.rows, minlength=count)  # (S,)
+        # Packed, so that the final hidden state is that of the last real token, not of padding.
+        packed = pack_padded_sequence(layout.pad(x), lengths.cpu(), batch_first=True, enforce_sorted=False)
+        hidden = self._initial_hidden(cache[:, cache_rows], layout.starts).to(x.dtype)  # (layers, S, D)
         features, hidden = self.gru(packed, hidden)
-        cache[:, into] = hidden.to(cache.dtype)
-        return layout.pick(pad_packed_sequence(features, batch_first=True, total_length=longest)[0])
+        cache[:, cache_rows] = hidden.to(cache.dtype)
+        return layout.unpad(pad_packed_sequence(features, batch_first=True, total_length=longest)[0])
 
-    def decode_now(self, x: Tensor, positions: Tensor, cache: Tensor, bound: int) -> Tensor:
+    def decode_step(self, x: Tensor, positions: Tensor, cache: Tensor, max_position: int) -> Tensor:
         """Read one more token of every row; return features (N, D)."""
-        features, hidden = self.gru(x[:, None], self._begun(cache, positions).to(x.dtype))
+        features, hidden = self.gru(x[:, None], self._initial_hidden(cache, positions).to(x.dtype))  # (N, 1, D)
         cache.copy_(hidden)
         return features[:, 0]
 
     @staticmethod
-    def _begun(hidden: Tensor, positions: Tensor | None) -> Tensor:
-        """Return the hidden states (layers, N, H) as they are before the tokens at `positions` (N,): zero before 0."""
+    def _initial_hidden(hidden: Tensor, positions: Tensor | None) -> Tensor:
+        """Return the hidden states (layers, N, D) before the tokens at `positions` (N,): zero where they start a text.
+
+        `positions` None: all start one.
+        """
         if positions is None:
             return torch.zeros_like(hidden)
         return hidden.masked_fill((positions == 0)[:, None], 0.0)

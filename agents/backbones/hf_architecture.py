@@ -17,16 +17,16 @@ except ImportError as error:
 
 
 class LearnedPositionsConfig(ArceeConfig):
-    """Sizes, as Arcee names them."""
+    """Sizes, under Arcee's names; `max_position_embeddings` is the number of learned positions."""
 
     model_type = "llm_envs_transformer"
 
 
 class NoRotation(nn.Module):
-    """In the place of rotary angles: all are 0."""
+    """Takes the place of the rotary embedding: all angles are 0."""
 
     def forward(self, x: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Return cosines and sines, (1, 1, 1) each."""
+        """Return cosines, all 1, and sines, all 0, (1, 1, 1) each, which broadcast over (N, L, E)."""
         return x.new_ones(1, 1, 1), x.new_zeros(1, 1, 1)
 
 
@@ -50,11 +50,11 @@ class LearnedPositionsModel(ArceeModel):
         inputs_embeds: Tensor | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Return the last hidden states, as all of `transformers`' base models do."""
+        """Return the last hidden states (N, L, D), as the base models of `transformers` do."""
         x = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
         if position_ids is None:
-            seen = 0 if past_key_values is None else past_key_values.get_seq_length()
-            position_ids = (torch.arange(x.shape[1], device=x.device) + seen)[None]
+            cached = 0 if past_key_values is None else past_key_values.get_seq_length()
+            position_ids = (torch.arange(x.shape[1], device=x.device) + cached)[None]  # (1, L)
         return super().forward(
             inputs_embeds=x + self.embed_positions(position_ids),
             attention_mask=attention_mask,
@@ -65,7 +65,7 @@ class LearnedPositionsModel(ArceeModel):
 
 
 class LearnedPositionsForCausalLM(ArceeForCausalLM):
-    """The base model and the output layer."""
+    """The base model and its output layer, tied to the token embedding."""
 
     config_class = LearnedPositionsConfig
 

@@ -28,15 +28,15 @@ except ImportError as error:
 
 
 def save_pretrained(trunk: Backbone, folder: str | Path, tokenizer: Any = None) -> None:
-    """Write a `Transformer`, or a `HuggingFace` model as it now is, into `folder`.
+    """Write a `Transformer`, or a `HuggingFace` model with its current weights, into `folder`.
 
     Args:
-        trunk: the backbone; adapters of low rank are added to the weights.
-        folder: made if it is not there.
+        trunk: the backbone; low-rank adapters are merged into the weights written.
+        folder: created if missing.
         tokenizer: of `tokenizers` or `transformers`; None: the backbone's own, if it has one.
 
     Raises:
-        ValueError: another backbone, which has no such format.
+        ValueError: the backbone has no such format.
     """
     tokenizer = tokenizer or getattr(trunk, "tokenizer", None)
     if isinstance(tokenizer, Tokenizer):
@@ -64,7 +64,7 @@ def from_pretrained(folder: str | Path) -> Transformer:
     """Return the transformer that `save_pretrained` wrote, float32, with its tokenizer, or None, as `.tokenizer`.
 
     Raises:
-        ValueError: no model, or one that our transformer cannot represent; the `HuggingFace` backbone reads any.
+        ValueError: no model, or one that our transformer cannot represent; the `HuggingFace` backbone loads any.
     """
     if not (Path(folder) / "config.json").is_file():
         raise ValueError(f"{folder} has no config.json; it must be a folder that save_pretrained wrote")
@@ -80,7 +80,7 @@ def from_pretrained(folder: str | Path) -> Transformer:
     )
     trunk = Transformer(found.vocab_size, found.max_position_embeddings, config)
     expected = _arcee_config(trunk)
-    for name in FACTS:
+    for name in CHECKED_FIELDS:
         if getattr(found, name) != getattr(expected, name):
             raise ValueError(
                 f"{folder} holds a model with {name} = {getattr(found, name)!r}, our transformer has "
@@ -97,13 +97,15 @@ def from_pretrained(folder: str | Path) -> Transformer:
 
 # ---------------------------------------------------------------------- parts
 
-FACTS = (
+# Fields of a configuration in which an Arcee model could differ from our transformer.
+CHECKED_FIELDS = (
     *("intermediate_size", "num_key_value_heads", "head_dim", "hidden_act", "rms_norm_eps", "rope_parameters"),
     *("attention_bias", "mlp_bias", "tie_word_embeddings"),
 )
 
 
 def _arcee_config(trunk: Transformer) -> ArceeConfig:
+    """Return the configuration of the Arcee model, with or without rotation, that equals a transformer of ours."""
     kind = LearnedPositionsConfig if trunk.config.positions == "learned" else ArceeConfig
     return kind(
         vocab_size=trunk.vocab_size,
@@ -122,21 +124,22 @@ def _arcee_config(trunk: Transformer) -> ArceeConfig:
 
 
 def _as_arcee(trunk: Transformer) -> ArceeForCausalLM:
+    """Return a copy of the transformer as a model of `transformers`, in its dtype."""
     model = AutoModelForCausalLM.from_config(_arcee_config(trunk))
-    weights = model.state_dict()  # its tensors are the model's own
+    weights = model.state_dict()  # tensors that share the model's memory
     for name, weight in _weights(trunk):
         weights[name].copy_(weight.detach())
     return model.to(trunk.embedding.weight.dtype)
 
 
 def _weights(trunk: Transformer) -> Iterator[tuple[str, Tensor]]:
-    """Yield the transformer's weights, or views of them, by the names that Arcee has for them."""
+    """Yield the transformer's weights, or views of them, under Arcee's names."""
     yield "model.embed_tokens.weight", trunk.embedding.weight
     yield "model.norm.weight", trunk.norm.weight
     if trunk.positions is not None:
         yield "model.embed_positions.weight", trunk.positions.weight
     for i, block in enumerate(trunk.blocks):
-        queries, keys, values = block.attention_in.weight.chunk(3)  # type: ignore[union-attr, operator]
+        queries, keys, values = block.attention_in.weight.chunk(3)  # type: ignore[union-attr, operator]  # (D, D) each
         for name, weight in (
             ("self_attn.q_proj", queries),
             ("self_attn.k_proj", keys),

@@ -1,8 +1,9 @@
 """Any causal language model of `transformers`, from a local folder, as a backbone: nothing is downloaded.
 
-Its own cache assumes that all rows are equally long. Here keys and values lie in fixed buffers; each row writes at its
-own position, and a mask of our own says how far it sees. What a model may do besides (scaled embeddings, capped logits,
-sliding windows) is not known from its class, so a few tokens are compared with its own forward pass on loading.
+The library's own cache assumes that all rows are equally long. Here keys and values lie in fixed buffers: each row
+writes at its own position, and our own mask limits what it attends to. Whether a model does anything besides (scaled
+embeddings, capped logits, sliding windows) cannot be known from its class, so on loading the logits of a few tokens
+are compared with those of its own forward pass.
 """
 
 from dataclasses import dataclass
@@ -44,13 +45,18 @@ def load_tokenizer(folder: str | Path) -> Any:
     return AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
 
-class Rows(Cache):
-    """What a model takes for its cache during one call: our buffers, written and read at places of our own choice."""
+class RaggedCache(Cache):
+    """Stands in for the model's cache during one call: our buffers, which each row writes at its own position."""
 
     def __init__(self, buffers: Buffers, write: tuple[Tensor, ...], read: tuple[Any, ...] | None) -> None:
-        """Write at (row, position) of `write`; read all rows (`read` (bound,)), some ((bound, into)), or none (None).
+        """Say where this call writes, and what its queries attend to.
 
-        With `write` of four tensors only the tokens at (row, column) = `write[2:]` of the call are written.
+        Args:
+            buffers: keys and values of each layer.
+            write: (row, position), (P,) int64 each: where the call's tokens go, one a row. Of a padded call (row,
+                position, source row, source column): which of its tokens go there.
+            read: (max_position,): attend to all rows, up to that column; (max_position, cache_rows): to some rows;
+                None: only to this call's own tokens.
         """
         super().__init__(layers=[])
         self.buffers, self.write, self.read = buffers, write, read
@@ -58,19 +64,19 @@ class Rows(Cache):
     def update(  # type: ignore[override]
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
-        """Store keys and values (N, heads, L, E) and return those to attend to."""
+        """Store keys and values (N, heads, L, E) of one layer and return those to attend to."""
         new, found = (key_states, value_states), []
         for buffer, states in zip(self.buffers[layer_idx], new, strict=True):
             rows, positions, *source = self.write
             states = states[source[0], :, source[1]] if source else states[:, :, 0]  # (P, heads, E)
             buffer[rows, :, positions] = states.to(buffer.dtype)
             if self.read is not None:
-                bound, *into = self.read
-                found.append((buffer[into[0], :, :bound] if into else buffer[:, :, :bound]).to(states.dtype))
+                end, *chosen = self.read
+                found.append((buffer[chosen[0], :, :end] if chosen else buffer[:, :, :end]).to(states.dtype))
         return (found[0], found[1]) if found else new
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
-        """Return 0: positions are given, and where no mask is, the texts begin with this call."""
+        """Return 0: positions are passed explicitly, and calls without a mask start at position 0."""
         return 0
 
     def get_query_offset(self, layer_idx: int = 0) -> int:
@@ -78,7 +84,7 @@ class Rows(Cache):
         return 0
 
     def get_mask_sizes(self, query_length: int, layer_idx: int) -> tuple[int, int]:
-        """Return the number of keys and the first of them, where no mask is given."""
+        """Return the number of keys and the index of the first, for calls without a mask."""
         return query_length, 0
 
 
@@ -86,13 +92,13 @@ class HuggingFace(Backbone):
     """A causal language model from a folder; token i of the world is token i of the model. A cache is `Buffers`.
 
     Args:
-        vocab_size: number of the world's tokens, V; the model may have more, which are never looked at.
+        vocab_size: number of the world's tokens, V; the model may have more, which are ignored.
         window: longest text, T.
         config: which model.
 
     Raises:
-        ValueError: the model is too small for `vocab_size` or `window`, or reads in a way that cannot be taken apart
-            into embedding, layers with key/value caches and output layer.
+        ValueError: the model is too small for `vocab_size` or `window`, or is more than an embedding, layers with
+            key/value caches and an output layer.
     """
 
     cache_row_dim = 0
@@ -110,7 +116,7 @@ class HuggingFace(Backbone):
             raise ValueError(f"the world has {vocab_size} tokens, but the model in {config.path} {known}")
         self._check_window()
         self.eval()
-        self._check_parts()
+        self._check_decomposition()
 
     def train(self, mode: bool = True) -> "HuggingFace":
         """Set training mode; the model's own dropout stays off unless `dropout` is set."""
@@ -119,7 +125,7 @@ class HuggingFace(Backbone):
         return self
 
     def embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
-        """Return input embeddings (P, D) of tokens (P,) int64; the model itself adds what it has for positions."""
+        """Return input embeddings (P, D) of tokens (P,) int64; the model itself encodes positions."""
         return self.model.get_input_embeddings()(tokens)
 
     def unembed(self, features: Tensor) -> Tensor:
@@ -128,7 +134,7 @@ class HuggingFace(Backbone):
 
     def score(self, x: Tensor, layout: Layout) -> Tensor:
         """Return the last hidden states (P, D), after the final norm, of whole texts x (P, D)."""
-        return layout.pick(self._base(layout.spread(x), use_cache=False))
+        return layout.unpad(self._hidden_states(layout.pad(x), use_cache=False))
 
     def new_cache(self, rows: int) -> Buffers:
         """Return empty keys and values of N = `rows` rows."""
@@ -138,60 +144,63 @@ class HuggingFace(Backbone):
             for heads, keys, values in self.sizes
         ]
 
-    def prefill(self, x: Tensor, layout: Layout, cache: Buffers, into: Tensor) -> Tensor:
-        """Read x (P, D) on from the cache; see `Backbone.prefill`."""
-        columns = torch.arange(layout.shape[1], device=x.device)[None]
-        write = into[layout.rows], layout.positions, layout.rows, layout.columns
+    def prefill(self, x: Tensor, layout: Layout, cache: Buffers, cache_rows: Tensor) -> Tensor:
+        """Read x (P, D), continuing from the cache; see `Backbone.prefill`."""
+        columns = torch.arange(layout.shape[1], device=x.device)[None]  # (1, L)
+        write = cache_rows[layout.rows], layout.positions, layout.rows, layout.columns
         if layout.starts is None:
-            features = self._base(layout.spread(x), position_ids=columns, past_key_values=Rows(cache, write, None))
-        else:
-            columns = layout.starts[:, None] + columns
-            features = self._base(
-                layout.spread(x),
-                position_ids=columns.clamp(max=self.window - 1),  # padding may lie beyond the model's last position
-                attention_mask=self._seen(columns, layout.reach),
-                past_key_values=Rows(cache, write, (layout.reach, into)),
+            features = self._hidden_states(
+                layout.pad(x), position_ids=columns, past_key_values=RaggedCache(cache, write, None)
             )
-        return layout.pick(features)
+        else:
+            columns = layout.starts[:, None] + columns  # (S, L), positions
+            features = self._hidden_states(
+                layout.pad(x),
+                position_ids=columns.clamp(max=self.window - 1),  # padding may exceed the model's last position
+                attention_mask=self._causal_mask(columns, layout.max_position),
+                past_key_values=RaggedCache(cache, write, (layout.max_position, cache_rows)),
+            )
+        return layout.unpad(features)
 
-    def decode_now(self, x: Tensor, positions: Tensor, cache: Buffers, bound: int) -> Tensor:
+    def decode_step(self, x: Tensor, positions: Tensor, cache: Buffers, max_position: int) -> Tensor:
         """Read one more token of every row; return features (N, D)."""
         rows = torch.arange(len(x), device=x.device)
-        features = self._base(
-            x[:, None],
+        features = self._hidden_states(
+            x[:, None],  # (N, 1, D)
             position_ids=positions[:, None],
-            attention_mask=self._seen(positions[:, None], bound),
-            past_key_values=Rows(cache, (rows, positions), (bound,)),
+            attention_mask=self._causal_mask(positions[:, None], max_position),
+            past_key_values=RaggedCache(cache, (rows, positions), (max_position,)),
         )
         return features[:, 0]
 
     # ------------------------------------------------------------------ parts
 
-    def _base(self, x: Tensor, use_cache: bool = True, **kwargs: Any) -> Tensor:
+    def _hidden_states(self, x: Tensor, use_cache: bool = True, **kwargs: Any) -> Tensor:
+        """Return the last hidden states (N, L, D), after the final norm, of embeddings x (N, L, D)."""
         return self.model.base_model(inputs_embeds=x, use_cache=use_cache, **kwargs).last_hidden_state
 
     @staticmethod
-    def _seen(positions: Tensor, bound: int) -> Tensor:
-        """Return which columns queries at `positions` (N, L) see, (N, 1, L, bound) bool."""
-        return (torch.arange(bound, device=positions.device) <= positions[:, :, None])[:, None]
+    def _causal_mask(positions: Tensor, max_position: int) -> Tensor:
+        """Return which columns queries at `positions` (N, L) attend to, (N, 1, L, max_position) bool."""
+        return (torch.arange(max_position, device=positions.device) <= positions[:, :, None])[:, None]
 
     def _check_window(self) -> None:
-        """Raise ValueError where texts of the window's length are longer than the model can read or attend to."""
-        facts = self.model.config.get_text_config()
-        name = f"the {facts.model_type} model in {self.config.path}"
-        longest = getattr(facts, "max_position_embeddings", None)
+        """Raise ValueError where the window exceeds the model's positions or the span of its attention."""
+        text_config = self.model.config.get_text_config()
+        name = f"the {text_config.model_type} model in {self.config.path}"
+        longest = getattr(text_config, "max_position_embeddings", None)
         if longest is not None and self.window > longest:
             raise ValueError(f"the window is {self.window} tokens, but {name} has {longest} positions")
-        kinds = set(getattr(facts, "layer_types", None) or ("sliding_attention",))
+        kinds = set(getattr(text_config, "layer_types", None) or ("sliding_attention",))
         if other := kinds - {"full_attention", "sliding_attention"}:
             raise ValueError(f"{name} has layers of {', '.join(sorted(other))}; only attention can be cached here")
-        span = getattr(facts, "sliding_window", None) if "sliding_attention" in kinds else None
+        span = getattr(text_config, "sliding_window", None) if "sliding_attention" in kinds else None
         if span is not None and self.window > span:
             raise ValueError(f"the window is {self.window} tokens, but {name} attends to the last {span}")
 
     @torch.no_grad()
-    def _check_parts(self) -> None:
-        """Find the cache's sizes, and raise ValueError unless scoring and decoding give the model's own logits."""
+    def _check_decomposition(self) -> None:
+        """Find the cache's sizes, and raise ValueError unless `score` and `decode_step` give the model's own logits."""
         name = f"the {self.model.config.model_type} model in {self.config.path}"
         length = min(3, self.window)
         tokens = torch.arange(length) % self.vocab_size
@@ -208,12 +217,14 @@ class HuggingFace(Backbone):
         if length > 1:
             before = Layout.of(torch.tensor([length - 1]), length - 1, length - 1)
             self.prefill(x[:-1], before, cache, torch.tensor([1]))
-        decoded = self.decode_now(x[[0, -1]], torch.tensor([0, length - 1]), cache, self.window)  # ragged
+        decoded = self.decode_step(
+            x[[0, -1]], torch.tensor([0, length - 1]), cache, self.window
+        )  # rows of unequal length
         expected = own.logits[0, :, : self.vocab_size]
-        for found, right in ((scored, expected), (decoded, expected[[0, -1]])):
-            error = float((self.unembed(found) - right).abs().max())
-            if not error <= 1e-3 * float(right.abs().max()):
+        for found, reference in ((scored, expected), (decoded, expected[[0, -1]])):
+            error = float((self.unembed(found) - reference).abs().max())
+            if not error <= 1e-3 * float(reference.abs().max()):
                 raise ValueError(
                     f"{name} is more than embedding, cached attention and output layer: taken apart into these its "
-                    f"logits are off by {error:.2g}, of {float(right.abs().max()):.2g} at most"
+                    f"logits are off by {error:.2g}, of {float(reference.abs().max()):.2g} at most"
                 )

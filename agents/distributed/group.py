@@ -1,7 +1,7 @@
-"""`Group`: what the ranks of one training run tell each other, and how they notice that one of them is gone.
+"""`Group`: collectives between the ranks of one training run, and the detection of ranks that were lost.
 
-A thin layer over `torch.distributed`. A failed collective says little ("Connection closed by peer"), so each rank also
-gives a sign of life through the launcher's store; after a failure the ranks without one are named.
+A thin layer over `torch.distributed`. The error of a failed collective names no rank ("Connection closed by peer"), so
+each rank also counts heartbeats in the launcher's store; after a failure the ranks whose count stands still are named.
 """
 
 import atexit
@@ -22,9 +22,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-BEAT = 0.5  # seconds between two signs of life
-PATIENCE = 5  # beats without one after which a rank counts as gone
-RESUME = "Start the same command again with --resume to go on from the last checkpoint."
+HEARTBEAT_SECONDS = 0.5  # between two heartbeats
+MAX_MISSED = 5  # heartbeats without which a rank counts as lost
+RESUME = "Start the same command again with --resume to continue from the last checkpoint."
 
 
 class RankLost(RuntimeError):
@@ -32,51 +32,54 @@ class RankLost(RuntimeError):
 
 
 class Group:
-    """Rank `rank` of `size`. All ranks must call the same methods in the same order, or they wait for each other."""
+    """Rank `rank` of `size`. All ranks must call the same methods in the same order, or they wait for each other.
 
-    def __init__(self, rank: int, size: int, device: torch.device, pulse: "Pulse") -> None:
-        self.rank, self.size, self.device, self.pulse = rank, size, device, pulse
+    Every method that communicates raises `RankLost` if another rank is gone.
+    """
 
-    def share(self, total: int) -> int:
-        """Return how many of `total` rows each rank has; ValueError if the ranks do not divide them."""
+    def __init__(self, rank: int, size: int, device: torch.device, heartbeat: "Heartbeat") -> None:
+        self.rank, self.size, self.device, self.heartbeat = rank, size, device, heartbeat
+
+    def rows_per_rank(self, total: int) -> int:
+        """Return each rank's number of `total` rows; ValueError if the ranks do not divide them equally."""
         if total % self.size:
-            raise ValueError(f"{total} rows are not the same number for each of {self.size} ranks; take a multiple")
+            raise ValueError(f"{total} rows cannot be divided among {self.size} ranks; give a multiple of {self.size}")
         return total // self.size
 
     def sum(self, tensor: Tensor) -> Tensor:
-        """Return the sum over ranks, of the same shape."""
+        """Return the sum over ranks, of the same shape, on the tensor's device; the tensor itself is unchanged."""
         total = tensor.to(self.device, copy=True)
-        with self._all_reached():
+        with self._detecting_lost_ranks():
             dist.all_reduce(total)
         return total.to(tensor.device)
 
     def gather(self, tensor: Tensor, dim: int) -> Tensor:
-        """Return the tensors of all ranks, of one shape each, joined along `dim` in the order of the ranks."""
+        """Return the tensors of all ranks, of one shape each, concatenated along `dim` in the order of the ranks."""
         mine = tensor.to(self.device).contiguous()
         found = [torch.empty_like(mine) for _ in range(self.size)]
-        with self._all_reached():
+        with self._detecting_lost_ranks():
             dist.all_gather(found, mine)
         return torch.cat(found, dim).to(tensor.device)
 
     def gather_objects(self, value: Any) -> list[Any]:
-        """Return what each rank has, pickled on the way."""
+        """Return the values of all ranks, in their order; any picklable object."""
         found: list[Any] = [None] * self.size
-        with self._all_reached():
+        with self._detecting_lost_ranks():
             dist.all_gather_object(found, value)
         return found
 
-    def agree(self, value: Any) -> Any:
-        """Return what rank 0 has, pickled on the way; the others may give None."""
+    def broadcast(self, value: Any) -> Any:
+        """Return rank 0's value, any picklable object; the values of the others are ignored."""
         found = [value]
-        with self._all_reached():
+        with self._detecting_lost_ranks():
             dist.broadcast_object_list(found, device=self.device)
         return found[0]
 
-    def agree_generators(self) -> None:
-        """Take over the state of rank 0's global generators: it alone may have evaluated or warm-started."""
+    def broadcast_generators(self) -> None:
+        """Copy the state of rank 0's global generators: it alone may have evaluated or warm-started."""
         cuda = torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None
         mine = (random.getstate(), np.random.get_state(), torch.get_rng_state(), cuda)  # noqa: NPY002
-        python, numpy, cpu, cuda = self.agree(mine)
+        python, numpy, cpu, cuda = self.broadcast(mine)
         if self.rank == 0:
             return
         random.setstate(python)
@@ -86,67 +89,69 @@ class Group:
             torch.cuda.set_rng_state(cuda)
 
     def close(self) -> None:
-        """Wait for all ranks, then end the group."""
-        with self._all_reached():
+        """Wait for all ranks, then end the process group and the heartbeat."""
+        with self._detecting_lost_ranks():
             dist.barrier()
-        self.pulse.stop()
+        self.heartbeat.stop()
         dist.destroy_process_group()
 
     @contextmanager
-    def _all_reached(self) -> Iterator[None]:
+    def _detecting_lost_ranks(self) -> Iterator[None]:
+        """Turn a failed collective into `RankLost` with the names of the ranks that are gone."""
         try:
             yield
         except RuntimeError as error:  # gloo's failures have no class of their own
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the launcher's, which would end us before we have said why
-            raise RankLost(self.pulse.report("a message to the others failed")) from error
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the launcher's would end us before the report
+            raise RankLost(self.heartbeat.report("a message to the others failed")) from error
 
 
-class Pulse(threading.Thread):
-    """A thread that counts up this rank's number in the launcher's store.
+class Heartbeat(threading.Thread):
+    """A thread that increments this rank's counter in the launcher's store.
 
-    It must have ended before the interpreter does: a thread that comes back from the store's C++ after that aborts the
-    process. The store of a busy launcher may take seconds to answer; it ends a call by answering or by its own end.
+    It must have ended before the interpreter does: a thread that returns from the store's C++ after that aborts the
+    process. The store of a busy launcher may take seconds to answer.
     """
 
     def __init__(self, rank: int, size: int) -> None:
         super().__init__(daemon=True)
         self.rank, self.size = rank, size
-        place = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-        store = dist.TCPStore(*place, is_master=False, timeout=timedelta(seconds=30))
+        address = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        store = dist.TCPStore(*address, is_master=False, timeout=timedelta(seconds=30))
+        # A restarted run must not read the counters of the one before.
         self._store = dist.PrefixStore(f"agents/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
         self._stopped = threading.Event()
 
     def run(self) -> None:
-        """Beat until stopped, or until the launcher and its store are gone."""
+        """Count until stopped, or until the launcher and its store are gone."""
         try:
-            while not self._stopped.wait(BEAT):
+            while not self._stopped.wait(HEARTBEAT_SECONDS):
                 self._store.add(str(self.rank), 1)
         except RuntimeError as error:
             print(f"rank {self.rank}: the launcher's store does not answer: {error}", file=sys.stderr)
 
     def stop(self) -> None:
-        """End the thread; waits for the store's answer, if it is in the middle of a message."""
+        """End the thread; waits for the store's answer to a request in flight."""
         self._stopped.set()
         self.join()
 
-    def silent(self) -> list[int]:
-        """Return the ranks that gave no sign of life; takes PATIENCE beats."""
+    def missing_ranks(self) -> list[int]:
+        """Return the ranks whose counters stand still; takes MAX_MISSED heartbeats."""
         before = [self._store.add(str(rank), 0) for rank in range(self.size)]
-        time.sleep(PATIENCE * BEAT)
+        time.sleep(MAX_MISSED * HEARTBEAT_SECONDS)
         return [rank for rank, count in enumerate(before) if self._store.add(str(rank), 0) == count]
 
     def report(self, reason: str) -> str:
-        """Return the message of a rank that stops because of `reason`: who is gone, and what to do."""
+        """Return the message of a rank that stops because of `reason`: which ranks are lost, and what to do."""
         try:
-            gone = [f"rank {rank}" for rank in self.silent()]
-            who = f"{', '.join(gone)} of {self.size} died or cannot be reached" if gone else "all ranks are still alive"
+            lost = [f"rank {rank}" for rank in self.missing_ranks()]
+            who = f"{', '.join(lost)} of {self.size} died or cannot be reached" if lost else "all ranks are still alive"
         except RuntimeError:
-            who = "the launcher, which knows of the other ranks, does not answer"
+            who = "the launcher, which knows the other ranks, does not answer"
         return f"rank {self.rank} stops: {who} ({reason}). {RESUME}"
 
 
 def start(backend: str = "gloo", timeout: float = 1800.0) -> Group | None:
-    """Join the other processes that torchrun started; return None outside torchrun, or where there is but one.
+    """Join the other processes that torchrun started; return None outside torchrun, or for a single process.
 
     Args:
         backend: of torch.distributed: "gloo" for the CPU; "nccl" for GPUs, each rank on the one of its local rank.
@@ -158,19 +163,20 @@ def start(backend: str = "gloo", timeout: float = 1800.0) -> Group | None:
     if backend == "nccl":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
-    # Its functions have the group as a default argument. Imported later, as parts of torch do, they would keep it after
-    # `close`; a thread of gloo's that drops a tensor while the interpreter ends then aborts the process.
+    # Functions of this module have the default group as a default argument. Parts of torch import it later; it would
+    # then keep the group alive after `close`, and a thread of gloo's that frees a tensor while the interpreter ends
+    # aborts the process.
     importlib.import_module("torch.distributed.nn.functional")
     dist.init_process_group(backend, timeout=timedelta(seconds=timeout))
-    pulse = Pulse(dist.get_rank(), dist.get_world_size())
-    pulse.start()
-    atexit.register(pulse.stop)  # for ranks that end without `close`
+    heartbeat = Heartbeat(dist.get_rank(), dist.get_world_size())
+    heartbeat.start()
+    atexit.register(heartbeat.stop)  # for ranks that end without `close`
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda *_: _end(pulse))
-    return Group(pulse.rank, pulse.size, device, pulse)
+        signal.signal(signal.SIGTERM, lambda *_: _end(heartbeat))
+    return Group(heartbeat.rank, heartbeat.size, device, heartbeat)
 
 
-def _end(pulse: Pulse) -> None:
-    """Say why, where the launcher ends this rank because another one failed."""
+def _end(heartbeat: Heartbeat) -> None:
+    """Exit with a report, where the launcher ends this rank because another one failed."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise SystemExit(pulse.report("told to stop by SIGTERM"))
+    raise SystemExit(heartbeat.report("told to stop by SIGTERM"))

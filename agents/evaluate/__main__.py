@@ -14,7 +14,7 @@ from rich.console import Console
 
 from agents.evaluation import measures, report
 from agents.evaluation.evaluation import Evaluation, evaluate
-from agents.evaluation.runner import SETTINGS, held_out, load_policy
+from agents.evaluation.runner import BATCH_OPTIONS, held_out, load_policy
 from llm_envs.cli.arguments import Pairs, parse_values, refusing
 from llm_envs.registration import build
 
@@ -36,15 +36,15 @@ class Options:
     sampled: bool = False
     """Sample actions; without it the most likely ones are taken."""
     seeds: tuple[int, ...] = (0,)
-    """Each plays all levels."""
+    """Each seed plays all levels."""
     folds: int = 0
     """Parts of the levels whose means are shown too; 0 for none."""
     reference: Path | None = None
-    """A saved model under which the perplexity of what was written is measured."""
+    """A saved model under which the perplexity of the generated text is measured."""
     oracle: bool = True
     """Play the world's own solutions too."""
     success: str | None = None
-    """The signal that tells success, where it is not one of the usual."""
+    """The success signal, if it is not one of the usual."""
     max_levels: int = 0
     """Stop after so many levels; 0 for all."""
     transcripts: int = 3
@@ -61,7 +61,7 @@ def main(args: Sequence[str] | None = None) -> Evaluation:
     )
     with refusing("agents.evaluate"):
         config = parse_values(*options.set)
-        world = build(options.world, {name: value for name, value in config.items() if name not in SETTINGS})
+        world = build(options.world, {name: value for name, value in config.items() if name not in BATCH_OPTIONS})
         split = options.split or held_out(world, "test")
         found = evaluate(
             "random" if options.model == "random" else load_policy(options.model, options.device),

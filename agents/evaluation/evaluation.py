@@ -7,14 +7,14 @@ from typing import Any
 import torch
 
 from agents.evaluation import metrics
-from agents.evaluation.measures import measure, success_signal, writes
+from agents.evaluation.measures import has_text, measure, success_signal
 from agents.evaluation.metrics import Estimate
 from agents.evaluation.runner import (
     Score,
-    act_of,
+    action_function,
     as_policy,
     play,
-    play_solutions,
+    play_expert_actions,
     policy_log_probs,
     solutions,
     sweep_batch,
@@ -26,7 +26,7 @@ from llm_envs.world import World
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `evaluate` found; means are over episodes, one for each level and seed."""
+    """The result of `evaluate`; means are over episodes, one for each level and seed."""
 
     episodes: int
     mean_return: float
@@ -34,28 +34,28 @@ class Evaluation:
     terminated: float  # share of episodes that the task ended, not the time limit
     signals: dict[str, float]  # mean total of each signal in an episode
     transcripts: list[str]  # final observations of the first levels as text
-    estimates: dict[str, Estimate] = field(default_factory=dict)  # every quantity that is measured
-    by_seed: dict[str, list[float]] = field(default_factory=dict)  # the same for each seed, where there are several
-    by_fold: dict[str, list[float]] = field(default_factory=dict)  # and for each fold of the levels, where asked for
+    estimates: dict[str, Estimate] = field(default_factory=dict)  # every measured quantity
+    by_seed: dict[str, list[float]] = field(default_factory=dict)  # means for each seed, if there are several
+    by_fold: dict[str, list[float]] = field(default_factory=dict)  # means for each fold of the levels, if asked for
 
     def __post_init__(self) -> None:
-        """Take estimates as `as_dict` gives them, too."""
+        """Also accept estimates in the form of `as_dict`."""
         given = self.estimates.items()
         estimates = {name: value if isinstance(value, Estimate) else Estimate(**value) for name, value in given}
         object.__setattr__(self, "estimates", estimates)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain numbers and strings, for JSON; `Evaluation(**as_dict)` is the evaluation again."""
+        """Return plain numbers and strings, for JSON; `Evaluation(**as_dict)` restores the evaluation."""
         return asdict(self)
 
 
 def reference_score(reference: Any, world: World, world_id: str) -> Score:
-    """Return the log-probabilities under a reference; ValueError where there can be none."""
+    """Return a function to log-probabilities under a reference; ValueError if it cannot score this world's text."""
     policy = as_policy(reference)
     if not hasattr(policy, "evaluate_actions"):
         raise ValueError(f"reference is {reference!r}; it must be an SB3 model or policy that has evaluate_actions")
-    if not writes(world):
-        raise ValueError(f"{world_id} shows no tokens; there is nothing written for a reference to score")
+    if not has_text(world):
+        raise ValueError(f"{world_id} has no tokens; there is no text for a reference to score")
     check_fit(policy, world, world_id)
     return policy_log_probs(policy)
 
@@ -80,7 +80,7 @@ def evaluate(
 ) -> Evaluation:
     """Play every level of a split once a seed and measure what `agents.evaluation.measures` lists.
 
-    Episodes are played to their end: a world without a time limit may keep a bad policy for ever.
+    Episodes are played to their end, which a policy may never reach in a world without a time limit.
 
     Args:
         model: an SB3 model or policy, a function from observations to actions, or "random".
@@ -91,13 +91,13 @@ def evaluate(
         max_levels: stop after so many levels, chosen by the sweep's order; 0 for all.
         transcripts: of how many levels to keep the first seed's final observations as text.
         device: of the batch.
-        seed: of sampled and random actions and of what is random in the world; 0 to 2^31 - 1.
+        seed: of sampled and random actions and of the world's own randomness; 0 to 2^31 - 1.
         seeds: several, each of which plays all levels, in place of `seed`.
-        folds: parts of the levels, 2 or more, whose means are given too; see `metrics.folds`. 0 for none.
-        reference: an SB3 model or policy under which the perplexity of what was written is measured.
+        folds: parts of the levels, 2 or more, whose means are returned too; see `metrics.folds`. 0 for none.
+        reference: an SB3 model or policy under which the perplexity of the generated text is measured.
         oracle: play the world's own solutions too, where it has them, for the regret and all that compares texts.
-            They cost as many steps, with the policy's log-probabilities at each in token worlds.
-        success: the signal that tells success, in place of `agents.evaluation.measures.SUCCESS`.
+            This takes as many steps again, with the policy's log-probabilities at each in token worlds.
+        success: the success signal, in place of `agents.evaluation.measures.SUCCESS`.
         resamples: of the bootstrap.
         config: the world's configuration, and `weights`, `rewards`, `threads` or `check_actions`.
 
@@ -114,21 +114,21 @@ def evaluate(
     world, policy = batch.world, as_policy(model)
     parts = metrics.folds(batch.num_levels, folds) if folds else []
     score = None if reference is None else reference_score(reference, world, world_id)
-    act_of(model, batch, world_id, deterministic, seeds[0])  # refuses what cannot act here
+    action_function(model, batch, world_id, deterministic, seeds[0])  # raises for what cannot act here
     batch.reset(seed=0)
     signal = success_signal(list(batch.tensors.signals), success)
-    plans = solutions(batch) if oracle and world.solution is not None else None
-    scores_solutions = plans is not None and writes(world) and hasattr(policy, "evaluate_actions")
+    expert_actions = solutions(batch) if oracle and world.solution is not None else None
+    scores_solutions = expert_actions is not None and has_text(world) and hasattr(policy, "evaluate_actions")
     plays, oracles = [], []
     for s, each in enumerate(seeds):
         with torch.random.fork_rng([policy.device] if policy is not None and policy.device.type == "cuda" else []):
             torch.manual_seed(each)
-            act = act_of(model, batch, world_id, deterministic, each)
+            act = action_function(model, batch, world_id, deterministic, each)
             plays.append(play(batch, lambda obs, *_, act=act: act(obs), score, 0 if s else transcripts, each))
-        if plans is not None:
+        if expert_actions is not None:
             own = policy_log_probs(policy) if scores_solutions else None
-            oracles.append(play_solutions(batch, plans, own, each))
-    sample = measure(world, plays, oracles, plans, signal, (score is not None, scores_solutions))
+            oracles.append(play_expert_actions(batch, expert_actions, own, each))
+    sample = measure(world, plays, oracles, expert_actions, signal, (score is not None, scores_solutions))
     points, estimates = sample.points(), sample.estimates(resamples)
     every_seed, every_level = range(len(seeds)), range(batch.num_levels)
     by_seed = [sample.select([s], every_level).points() for s in every_seed] if len(seeds) > 1 else []

@@ -1,7 +1,7 @@
-"""What is measured over evaluated episodes: estimates with 95 % intervals, text overlap, diversity, folds of levels.
+"""Statistics of evaluated episodes: estimates with 95 % intervals, text overlap, diversity, folds of levels.
 
-The unit of resampling is the level: what several seeds did on one level is drawn together, because it is not
-independent.
+The unit of resampling is the level: the episodes of several seeds on one level are not independent, and are drawn
+together. L levels, S seeds, K quantities.
 """
 
 from collections import Counter
@@ -30,7 +30,7 @@ def bootstrap(totals: np.ndarray, weights: np.ndarray, resamples: int = 2000, se
     """Return percentile bootstrap intervals of `totals.sum(0) / weights.sum(0)`, (2, K): low and high.
 
     Efron & Tibshirani (1993), "An introduction to the bootstrap", chapter 13. A column of equal values gets an
-    interval without width, however few they are.
+    interval of width 0, however few they are.
 
     Args:
         totals: (L, K), of L independent units and K quantities.
@@ -43,36 +43,37 @@ def bootstrap(totals: np.ndarray, weights: np.ndarray, resamples: int = 2000, se
     ratios, at_once = [], max(1, CHUNK // count)
     for start in range(0, resamples, at_once):
         size = min(at_once, resamples - start)
+        # One bincount counts how often each unit is drawn in each resample; the offset keeps resamples apart.
         drawn = rng.integers(count, size=(size, count)) + count * np.arange(size)[:, None]
-        times = np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count).astype(float)
+        times = np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count).astype(float)  # (size, L)
         ratios.append((times @ totals) / (times @ weights))
     return np.percentile(np.concatenate(ratios), INTERVAL, axis=0)
 
 
 def overlap(written: Sequence[int], reference: Sequence[int]) -> tuple[float, float, float, float]:
-    """Return accuracy, precision, recall and F1 of the tokens written, each from 0 to 1.
+    """Return accuracy, precision, recall and F1 of generated tokens against a reference, each from 0 to 1.
 
     Accuracy is the share of positions, of the longer text, that hold the same token in both. The others are of the bags
     of tokens, order apart, as in Rajpurkar et al. (2016), "SQuAD", section 6.1. Two empty texts agree; an empty text
-    and another do not.
+    agrees with no other.
     """
     if not len(written) or not len(reference):
         same = float(len(written) == len(reference))
         return same, same, same, same
-    placed = sum(a == b for a, b in zip(written, reference, strict=False))
+    matches = sum(a == b for a, b in zip(written, reference, strict=False))
     common = (Counter(written) & Counter(reference)).total()
     precision, recall = common / len(written), common / len(reference)
     f1 = 2 * precision * recall / (precision + recall) if common else 0.0
-    return placed / max(len(written), len(reference)), precision, recall, f1
+    return matches / max(len(written), len(reference)), precision, recall, f1
 
 
 def distinct(texts: Sequence[Sequence[int]], n: int, groups: Sequence[int] | None = None) -> Estimate:
     """Return distinct-n: the number of different n-grams in all texts, over the number of tokens in them.
 
-    Li et al. (2016), "A diversity-promoting objective function for neural conversation models"; 0 where nothing is
-    written. The interval is the delete-one jackknife's, not the bootstrap's: a resample repeats texts, so
-    that it has too few different n-grams, and its percentiles would lie below the estimate itself. More texts have a
-    smaller distinct-n: compare equal numbers of them.
+    Li et al. (2016), "A diversity-promoting objective function for neural conversation models"; 0 of no
+    tokens. The interval is the delete-one jackknife's, not the bootstrap's: a resample repeats texts and so has too few
+    different n-grams, and its percentiles would lie below the estimate itself. Distinct-n falls with the number of
+    texts: compare equal numbers of them.
 
     Args:
         texts: E token sequences.
@@ -93,9 +94,11 @@ def distinct(texts: Sequence[Sequence[int]], n: int, groups: Sequence[int] | Non
     if count == 1:
         return Estimate(value, value, value)
     pairs = np.unique(np.stack([kinds, owners]).astype(np.int64), axis=1)
-    alone = np.bincount(pairs[0], minlength=len(numbers))[pairs[0]] == 1  # kinds that a single unit has
+    alone = np.bincount(pairs[0], minlength=len(numbers))[pairs[0]] == 1  # n-grams of a single unit
+    # Leaving out a unit loses the n-grams that no other has.
     without = len(numbers) - np.bincount(pairs[1][alone], minlength=count)
     left = without / np.maximum(tokens.sum() - tokens, 1)
+    # Jackknife variance: (count - 1) / count sum_i (x_(i) - mean)^2 (Efron & Tibshirani, 1993, eq. 11.5).
     width = NORMAL * float(np.sqrt((count - 1) * left.var()))
     return Estimate(value, max(value - width, 0.0), min(value + width, 1.0))
 
@@ -111,10 +114,10 @@ def folds(num_levels: int, k: int, seed: int = 0) -> list[np.ndarray]:
 
 @dataclass(frozen=True)
 class Sample:
-    """What was measured in S seeds' episodes of L levels.
+    """The measurements of S seeds' episodes of L levels.
 
     `means` are averaged; `losses` are negative log-likelihoods in nats, (total, number of tokens), shown as perplexity
-    exp(sum of totals / sum of tokens); `texts[s][l]` is what was written, in worlds where something is.
+    exp(sum of totals / sum of tokens); `texts[s][l]` are the generated tokens, in worlds with text.
     """
 
     means: dict[str, np.ndarray]  # (S, L) each

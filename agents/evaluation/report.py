@@ -1,4 +1,4 @@
-"""What runs show at their end: tables and sample texts, a learning curve, the parallel coordinates of a sweep."""
+"""Reports of finished runs: tables and sample texts, a learning curve, the parallel coordinates of a sweep."""
 
 import math
 from pathlib import Path
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def cells(evaluation: "Evaluation") -> dict[str, str]:
-    """Return each quantity's mean and 95 % interval as text; of an evaluation without intervals, the means alone."""
+    """Return each quantity's mean and 95 % interval as text; the means alone if it has no intervals."""
     if not evaluation.estimates:
         means = {"return": evaluation.mean_return, "length": evaluation.mean_length}
         means |= {"terminated": evaluation.terminated}
@@ -58,7 +58,14 @@ def show_one(console: Console, title: str, evaluation: "Evaluation") -> None:
 def draw_curve(
     path: Path, history: dict[str, Any], metric: str, splits: tuple[str, str] = ("validation", "test")
 ) -> None:
-    """Draw the metric of the rollouts and of what stands for these splits against environment steps, as a PNG."""
+    """Draw the metric in rollouts and on two splits against environment steps, as a PNG.
+
+    Args:
+        path: of the file.
+        history: of a run, as `agents.jobs.job` keeps it.
+        metric: the label of the y axis.
+        splits: the splits that were played for validation and for the test.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -81,7 +88,7 @@ def draw_curve(
 def draw_parallel(path: Path, lines: list[dict[str, Any]], names: list[str], logarithmic: list[str]) -> None:
     """Draw each trial of a sweep as a line through the values of its options, coloured by its `value`, as a PNG.
 
-    Options whose values are not all numbers have them one above the other.
+    Options whose values are not all numbers are categories at equal distances.
     """
     import matplotlib
 

@@ -1,4 +1,7 @@
-"""Sweeps: each level of a split is played once, in a batch, by a policy, at random or by the world's own solutions."""
+"""Sweeps: each level of a split is played once, in a batch, by a policy, at random or by the world's own solutions.
+
+N rows, L levels, K signals.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,14 +25,14 @@ from llm_envs.world import Vector, World
 Act = Callable[[dict[str, Tensor]], Tensor]  # observations (N, ...) -> actions (N, ...)
 Score = Callable[[dict[str, Tensor], Tensor], Tensor]  # observations, actions -> log-probabilities (N,)
 
-SETTINGS = ("weights", "rewards", "threads", "check_actions")  # of the batch; all other keywords are the world's
+BATCH_OPTIONS = ("weights", "rewards", "threads", "check_actions")  # keywords of the batch; all others are the world's
 
 
 # ---------------------------------------------------------------------- who acts, who scores
 
 
 def policy_actions(policy: Any, deterministic: bool) -> Act:
-    """Return a function that acts by an SB3 policy; one of ours reads each token once."""
+    """Return a function that acts by an SB3 policy; one with a trunk reads each token once, through a `Reader`."""
     policy.set_training_mode(False)
     reader: Reader | None = None
 
@@ -46,7 +49,7 @@ def policy_actions(policy: Any, deterministic: bool) -> Act:
 
 
 def policy_log_probs(policy: Any) -> Score:
-    """Return a function that gives the log-probabilities (N,) of actions under an SB3 policy."""
+    """Return a function to the log-probabilities (N,), in nats, of actions under an SB3 policy."""
     policy.set_training_mode(False)
 
     def score(obs: dict[str, Tensor], actions: Tensor) -> Tensor:
@@ -57,7 +60,7 @@ def policy_log_probs(policy: Any) -> Score:
 
 
 def random_actions(batch: BatchEnv, seed: int) -> Act:
-    """Return a function that draws uniformly among the legal actions, or from the box; ValueError for typed text."""
+    """Return a function that draws uniformly from the legal actions, or the box; ValueError for typed text."""
     generator, world = torch.Generator().manual_seed(seed), batch.world
     if world.takes_text:
         raise ValueError("random actions cannot be typed as text; choose another form of action, such as 'admissible'")
@@ -75,8 +78,19 @@ def random_actions(batch: BatchEnv, seed: int) -> Act:
     return act
 
 
-def act_of(model: Any, batch: BatchEnv, world_id: str, deterministic: bool, seed: int) -> Act:
-    """Return how "random", an SB3 model or policy, or a function from observations to actions acts; else ValueError."""
+def action_function(model: Any, batch: BatchEnv, world_id: str, deterministic: bool, seed: int) -> Act:
+    """Return a function from observations to actions.
+
+    Args:
+        model: "random", an SB3 model or policy, or such a function itself.
+        batch: in which it acts.
+        world_id: for messages.
+        deterministic: take the most likely actions of a policy.
+        seed: of random actions.
+
+    Raises:
+        ValueError: anything else, or a policy that does not fit the world; see `check_fit`.
+    """
     if isinstance(model, str) and model == "random":
         return random_actions(batch, seed)
     policy = as_policy(model)
@@ -89,7 +103,7 @@ def act_of(model: Any, batch: BatchEnv, world_id: str, deterministic: bool, seed
 
 
 def as_policy(model: Any) -> Any:
-    """Return the policy of an SB3 model, a policy as it is, and None for anything else."""
+    """Return the policy of an SB3 model, a policy unchanged, None for anything else."""
     policy = getattr(model, "policy", model)
     return policy if hasattr(policy, "_predict") else None
 
@@ -101,7 +115,7 @@ def load_policy(path: Path | str, device: str) -> Any:
         FileNotFoundError: there is no such file.
         ValueError: the file holds no model.
     """
-    if not any(Path(f"{path}{ending}").exists() for ending in ("", ".zip")):  # SB3 adds it
+    if not any(Path(f"{path}{ending}").exists() for ending in ("", ".zip")):  # SB3 appends .zip
         raise FileNotFoundError(f"there is no saved model {path}")
     data, weights, _ = load_from_zip_file(path, device=device)
     if data is None:
@@ -117,31 +131,40 @@ def load_policy(path: Path | str, device: str) -> Any:
 
 
 @dataclass(frozen=True)
-class Played:
-    """One episode of each of L levels, in the pool's order."""
+class EpisodeResults:
+    """The episodes of a sweep, one of each of L levels, in the pool's order."""
 
-    returns: np.ndarray  # (L,)
-    lengths: np.ndarray  # (L,)
+    returns: np.ndarray  # (L,) total rewards
+    lengths: np.ndarray  # (L,) steps
     terminated: np.ndarray  # (L,) 0 or 1
-    losses: np.ndarray  # (L,) nats; 0 without a score
+    losses: np.ndarray  # (L,) negative log-probability of the actions, in nats; 0 without a score
     signals: dict[str, np.ndarray]  # (L,) totals
     actions: list[np.ndarray]  # L arrays (length, ...)
     transcripts: list[str]  # final observations of the first levels
 
 
 def held_out(world: World, split: str) -> str:
-    """Return the split, or "all" where the user brought the levels: of those none are held out."""
+    """Return the split, or "all" for levels of the user's own: none of them are held out."""
     return "all" if world.custom_levels else split
 
 
 def sweep_batch(
     world_id: str, split: str | None, rows: int, max_levels: int, device: str, config: dict[str, Any]
 ) -> BatchEnv:
-    """Return a batch of at most `rows` rows whose levels are the split's, or its first `max_levels`; see `select`."""
+    """Return a batch that sweeps over the levels of a split.
+
+    Args:
+        world_id: one of `llm_envs.ids()`.
+        split: see `llm_envs.engine.levels.select`; None is its default.
+        rows: most rows; fewer if there are fewer levels.
+        max_levels: only the first so many levels; 0 for all.
+        device: of the batch.
+        config: the world's configuration, and `BATCH_OPTIONS`.
+    """
     check_range("levels_at_once", rows, 1, 2**31 - 1)
     check_range("max_levels", max_levels, 0, 2**31 - 1)
-    settings = {name: config[name] for name in SETTINGS if name in config}
-    world = build(world_id, {name: value for name, value in config.items() if name not in SETTINGS})
+    settings = {name: config[name] for name in BATCH_OPTIONS if name in config}
+    world = build(world_id, {name: value for name, value in config.items() if name not in BATCH_OPTIONS})
     chosen = levels.select(world, split)[: max_levels or None]
     world = replace(world, levels=chosen)
     return BatchEnv(world, min(rows, len(chosen)), split="all", order="sweep", device=device, **settings)
@@ -153,63 +176,69 @@ def play(
     score: Score | None = None,
     transcripts: int = 0,
     seed: int = 0,
-) -> Played:
+) -> EpisodeResults:
     """Play each level of a sweeping batch once.
 
     Args:
         batch: in order "sweep", with at most as many rows as levels.
-        act: called with observations, the rows' levels (N,) and their steps so far (N,); levels from `num_levels` on
-            are of rows that have no more to do: they show what they showed when they ended, so that nothing is read.
-        score: whose log-probabilities of the actions are summed, negative, as `losses`.
-        transcripts: how many levels' final observations to keep as text.
-        seed: of what is random in the world; the levels are the same for all.
+        act: (observations, the rows' levels (N,), their steps so far (N,)) -> actions (N, ...). A level of `num_levels`
+            or more is a row that has finished its share: it keeps its last observation, so that nothing is read again.
+        score: its negative log-probabilities of the actions are summed as `losses`; None: 0.
+        transcripts: the number of levels whose final observations are kept as text.
+        seed: of the world's own randomness; the levels are the same for every seed.
     """
     count, rows = batch.num_levels, batch.num_envs
-    obs = batch.reset(seed=seed * count)  # row i begins at level (seed + i) modulo count
+    obs = batch.reset(seed=seed * count)  # row i starts at level (seed + i) modulo count
     names, level = list(batch.tensors.signals), np.arange(rows)
-    sums, found = np.zeros((rows, 4 + len(names))), np.zeros((count, 4 + len(names)))
-    last, log = np.zeros(count, np.int64), []
+    # Columns: return, length, terminated, loss, the K signals; of running episodes (N, .), of finished levels (L, .).
+    sums, results = np.zeros((rows, 4 + len(names))), np.zeros((count, 4 + len(names)))
+    last_step, action_log = np.zeros(count, np.int64), []
     texts = [""] * min(transcripts, count)
-    shown_obs = {name: value.clone() for name, value in obs.items()}
+    visible_obs = {name: value.clone() for name, value in obs.items()}
     while (playing := level < count).any():
         active = torch.as_tensor(playing, device=batch.device)
         for name, value in obs.items():
-            shown_obs[name][active] = value[active]
-        actions = torch.as_tensor(act(shown_obs, level, sums[:, 1].astype(np.int64)))
-        if "action_mask" in obs:  # what is done is no longer seen, but must be legal
+            visible_obs[name][active] = value[active]
+        actions = torch.as_tensor(act(visible_obs, level, sums[:, 1].astype(np.int64)))
+        if "action_mask" in obs:  # finished rows act on an old observation, but their actions must be legal now
             actions = actions.to(batch.device).where(active, obs["action_mask"].argmax(dim=1))
         if score is not None:
-            sums[:, 3] -= score(shown_obs, actions).double().cpu().numpy()
-        log.append(actions.cpu().numpy().copy())
+            sums[:, 3] -= score(visible_obs, actions).double().cpu().numpy()
+        action_log.append(actions.cpu().numpy().copy())
         step = batch.step(actions.to(batch.device))
         reward, terminated, truncated, *signals = (
-            value.cpu().numpy() for value in (*step[1:4], *(step.signals[name] for name in names))
+            value.cpu().numpy()
+            for value in (step.reward, step.terminated, step.truncated, *(step.signals[name] for name in names))
         )
         sums[:, 0] += reward
         sums[:, 1] += 1
         sums[:, 2] = terminated
         for k, value in enumerate(signals, start=4):
-            sums[:, k] += np.nan_to_num(value)
+            sums[:, k] += np.nan_to_num(value)  # NaN: not measured in this step
         ended = terminated | truncated
-        counted = np.flatnonzero(ended & (level < count))
-        found[level[counted]] = sums[counted]
-        last[level[counted]] = len(log)
-        shown = counted[level[counted] < len(texts)]
-        if len(shown):
-            told = batch.decode({name: value[shown] for name, value in step.final_obs.items()})
-            for k, text in zip(level[shown], told, strict=True):
+        finished = np.flatnonzero(ended & (level < count))
+        results[level[finished]] = sums[finished]
+        last_step[level[finished]] = len(action_log)
+        transcribed = finished[level[finished] < len(texts)]
+        if len(transcribed):
+            decoded = batch.decode({name: value[transcribed] for name, value in step.final_obs.items()})
+            for k, text in zip(level[transcribed], decoded, strict=True):
                 texts[k] = text
-        level[ended] += rows
+        level[ended] += rows  # the order "sweep": row i plays levels i, i + N, i + 2 N, ...
         sums[ended] = 0
         obs = step.obs
-    returns, lengths, ends, losses, *totals = found.T
-    said = np.stack(log)
-    per_level = [said[end - int(n) : end, k % rows] for k, (end, n) in enumerate(zip(last, lengths, strict=True))]
-    return Played(returns, lengths, ends, losses, dict(zip(names, totals, strict=True)), per_level, texts)
+    returns, lengths, terminations, losses, *totals = results.T
+    actions_of_all = np.stack(action_log)  # (steps, N, ...)
+    actions_by_level = [
+        actions_of_all[end - int(length) : end, k % rows]
+        for k, (end, length) in enumerate(zip(last_step, lengths, strict=True))
+    ]
+    signal_totals = dict(zip(names, totals, strict=True))
+    return EpisodeResults(returns, lengths, terminations, losses, signal_totals, actions_by_level, texts)
 
 
 def solutions(batch: BatchEnv) -> list[np.ndarray]:
-    """Return the world's own solution of every level.
+    """Return the world's own solution of each of L levels: arrays (length, ...) of actions.
 
     Raises:
         ValueError: a level has none.
@@ -224,13 +253,16 @@ def solutions(batch: BatchEnv) -> list[np.ndarray]:
     return found
 
 
-def play_solutions(batch: BatchEnv, plans: list[np.ndarray], score: Score | None = None, seed: int = 0) -> Played:
-    """Play every level by its plan, through the environment; the last action is repeated until the end."""
-    size = np.array([len(plan) for plan in plans])
-    padded = np.stack([plan[np.minimum(np.arange(size.max()), len(plan) - 1)] for plan in plans])
+def play_expert_actions(
+    batch: BatchEnv, expert_actions: list[np.ndarray], score: Score | None = None, seed: int = 0
+) -> EpisodeResults:
+    """Play every level by its expert actions, L arrays (length, ...); the last is repeated."""
+    size = np.array([len(actions) for actions in expert_actions])  # (L,)
+    steps = np.arange(size.max())
+    padded = np.stack([actions[np.minimum(steps, len(actions) - 1)] for actions in expert_actions])  # (L, longest, ...)
 
     def act(obs: dict[str, Tensor], level: np.ndarray, t: np.ndarray) -> Tensor:
-        plan = level % len(plans)
-        return torch.as_tensor(padded[plan, np.minimum(t, size[plan] - 1)])
+        k = level % len(expert_actions)  # of finished rows any will do
+        return torch.as_tensor(padded[k, np.minimum(t, size[k] - 1)])
 
     return play(batch, act, score, seed=seed)

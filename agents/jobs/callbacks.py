@@ -1,4 +1,4 @@
-"""Between two updates of a training run: progress, validation, checkpoints; the same decisions on every rank."""
+"""What a training run does between two updates: progress, validation, checkpoints; decided alike on every rank."""
 
 import time
 from collections.abc import Callable
@@ -17,52 +17,54 @@ from llm_envs.world import World
 
 
 @dataclass(frozen=True)
-class Job:
-    """What every part of a run knows."""
+class RunContext:
+    """The settings and surroundings of a run, shared by all its parts."""
 
     options: Options
-    config: dict[str, Any]  # of the world
+    config: dict[str, Any]  # the world's configuration
     device: str
-    metric: str
+    metric: str  # the signal that is reported
     group: Group | None  # of a data parallel run
-    console: Console  # silent but on rank 0
+    console: Console  # silent except on rank 0
     world: World  # as it was built
 
     def split(self, name: str) -> str:
-        """Return the split that is played where `name` is meant; see `held_out`."""
+        """Return the split that stands for `name`, "all" if the levels are the user's own; see `held_out`."""
         return held_out(self.world, name)
 
     @property
-    def leads(self) -> bool:
-        """Whether this is rank 0, which alone imitates, evaluates and writes."""
+    def is_main_process(self) -> bool:
+        """Whether this is rank 0, which alone warm-starts, evaluates and writes files."""
         return self.group is None or self.group.rank == 0
 
-    def agree(self, value: Any) -> Any:
-        """Return what rank 0 has."""
-        return value if self.group is None else self.group.agree(value)
+    def broadcast(self, value: Any) -> Any:
+        """Return rank 0's value on every rank; the value itself in a run of one process."""
+        return value if self.group is None else self.group.broadcast(value)
 
 
-def validate(model: Any, job: Job, levels: int) -> float:
-    """Return the metric on the first `levels` validation levels."""
+def validate(model: Any, context: RunContext, levels: int) -> float:
+    """Return the mean of the metric over the first `levels` validation levels, with the most likely actions."""
     found = evaluate(
         model,
-        job.options.world,
-        job.split("validation"),
+        context.options.world,
+        context.split("validation"),
         max_levels=levels,
         transcripts=0,
         oracle=False,
         resamples=1,
-        **job.config,
+        **context.config,
     )
-    return found.signals[job.metric]
+    return found.signals[context.metric]
 
 
-class Watch(logs.Meter):
-    """Shows progress, validates, saves checkpoints; always between two updates, where the state is whole."""
+class TrainingCallback(logs.ThroughputCallback):
+    """Shows progress, validates and saves checkpoints, always between two updates, where the state is consistent."""
 
-    def __init__(self, job: Job, history: dict[str, Any], on_validation: Callable[[int, float], None]) -> None:
+    def __init__(
+        self, context: RunContext, history: dict[str, Any], on_validation: Callable[[int, float], None]
+    ) -> None:
         super().__init__()
-        self.job, self.options, self.metric, self.history = job, job.options, job.metric, history
+        self.context, self.options, self.metric, self.history = context, context.options, context.metric, history
         self.on_validation = on_validation
         self.bar = tqdm(
             total=self.options.steps,
@@ -70,14 +72,14 @@ class Watch(logs.Meter):
             unit_scale=True,
             desc=self.options.algo.upper(),
             mininterval=1.0,
-            disable=not job.leads,
+            disable=not context.is_main_process,
         )
         self.saved = time.monotonic()
-        self.environment: bytes | None = None  # as the last rollout left it
+        self.environment: bytes | None = None  # snapshot after the last rollout
 
     @property
     def finished(self) -> bool:
-        """Whether the newest validation, if no rollout came after it, reached `stop_at`."""
+        """Whether the newest validation reached `stop_at`, and no rollout has followed it."""
         stop_at, history = self.options.stop_at, self.history
         new = bool(history["validation"]) and history["validated"] == len(history["steps"])
         return new and stop_at is not None and history["validation"][-1] >= stop_at
@@ -94,21 +96,23 @@ class Watch(logs.Meter):
         history, rollouts = self.history, len(self.history["steps"])
         if rollouts and rollouts % self.options.validate_every == 0 and history["validated"] != rollouts:
             self._validate()
-        due = time.monotonic() - self.saved > self.options.checkpoint_every  # clocks differ, so rank 0's decides
-        if self.environment and self.job.agree(self.finished or due):
+        due = time.monotonic() - self.saved > self.options.checkpoint_every  # clocks differ: rank 0 decides
+        if self.environment and self.context.broadcast(self.finished or due):
             self.save(self.environment)
         self.rollout_started()
 
     def save(self, environment: bytes) -> None:
-        """Write a checkpoint, with what the last update recorded and no logger has written yet."""
+        """Write a checkpoint, including what the last update recorded and the logger has not yet written."""
         known = self.logger.name_to_value.items()
         pending = {name: [float(value), list(self.logger.name_to_excluded[name])] for name, value in known}
         history = {**self.history, "pending": pending}
-        checkpoints.save(self.options.out, self.model, history, environment, self.job.group)
+        checkpoints.save(self.options.out, self.model, history, environment, self.context.group)
         self.saved = time.monotonic()
 
     def _validate(self) -> None:
-        score = self.job.agree(validate(self.model, self.job, 1000) if self.job.leads else None)
+        score = self.context.broadcast(
+            validate(self.model, self.context, 1000) if self.context.is_main_process else None
+        )
         self.history["validated"] = len(self.history["steps"])
         self.history["validation_steps"].append(self.num_timesteps)
         self.history["validation"].append(score)

@@ -1,11 +1,11 @@
-"""Checkpoints that are whole or not there: written beside their place, then renamed into it.
+"""Atomic checkpoints: written to a temporary folder, then renamed.
 
-One holds all that training goes on from: the model with its optimiser, the environment's snapshot, the generators,
-what may be replayed, and the history of the run. No number depends on when one is written. After a kill at any moment
-the newest folder with a checkpoint's name is a whole one.
+A checkpoint contains everything that training continues from, bit for bit: the model with its optimiser, the
+environment's snapshot, the random generators, the replay memory and the history of the run. No number depends on when
+one is written. After a kill at any moment the newest folder with a checkpoint's name is complete.
 
-Of a data parallel run it has the environment of every rank, and the rest of rank 0, which the others share. The ranks
-save and load together, from one file system.
+In a data parallel run it contains the environment of every rank; all else is rank 0's, which is the same on all. The
+ranks save and load together, on one file system.
 """
 
 import json
@@ -22,7 +22,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from agents.distributed.group import Group
 
-KEPT = 2  # older checkpoints are removed
+MAX_CHECKPOINTS = 2  # older ones are removed
 
 
 def save(
@@ -34,14 +34,19 @@ def save(
 ) -> Path:
     """Write a checkpoint into `folder` and return its path; with a group on all ranks, of which rank 0 writes.
 
-    `environment` is the snapshot that the next rollout begins from; None takes it now. During `on_rollout_start` that
-    is too late: algorithms of whole episodes have begun new ones by then, and would do so again.
+    Args:
+        folder: of the run.
+        model: with a `TensorVecEnv`.
+        history: of the run, plain numbers and strings.
+        environment: the snapshot that the next rollout starts from; None: the present state. In `on_rollout_start` the
+            present state is wrong: algorithms of whole episodes have reset the rows by then, and would do so again.
+        group: of a data parallel run.
     """
     place = folder / f"checkpoint-{model.num_timesteps:012d}"
-    mine = environment or model.env.batch.snapshot()  # type: ignore[union-attr]
-    environments = [mine] if group is None else group.gather_objects(mine)
-    unfinished = {name: value.cpu() for name, value in (getattr(model, "_signals", None) or {}).items()}
-    signals = [unfinished] if group is None else group.gather_objects(unfinished)
+    own = environment or model.env.batch.snapshot()  # type: ignore[union-attr]
+    environments = [own] if group is None else group.gather_objects(own)
+    running_signals = {name: value.cpu() for name, value in (getattr(model, "_signals", None) or {}).items()}
+    signals = [running_signals] if group is None else group.gather_objects(running_signals)
     if group is not None and group.rank:
         return place
     writing = folder / f".writing-{os.getpid()}"
@@ -52,24 +57,25 @@ def save(
         _environment(writing, rank).write_bytes(snapshot)
     _, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002  # SB3 shuffles by this generator
     np.savez(writing / "numpy.npz", keys=keys, rest=np.array([position, has_gauss, gauss]))
-    states = {"cpu": torch.get_rng_state(), "cuda": _cuda_states(), "signals": signals, **_left_out(model)}
+    states = {"cpu": torch.get_rng_state(), "cuda": _cuda_states(), "signals": signals, **_unsaved_state(model)}
     torch.save(states, writing / "torch.pt")
-    version, words, gauss_next = random.getstate()
-    told = {"history": history, "python": [version, list(words), gauss_next]}
-    (writing / "history.json").write_text(json.dumps(told))
+    version, key, gauss_next = random.getstate()
+    contents = {"history": history, "python": [version, list(key), gauss_next]}
+    (writing / "history.json").write_text(json.dumps(contents))
     shutil.rmtree(place, ignore_errors=True)
-    os.replace(writing, place)
-    for old in checkpoints(folder)[:-KEPT]:
+    os.replace(writing, place)  # atomic: a reader sees the whole folder or none
+    for old in checkpoints(folder)[:-MAX_CHECKPOINTS]:
         shutil.rmtree(old, ignore_errors=True)
     return place
 
 
 def _environment(place: Path, rank: int) -> Path:
+    """Return the file of a rank's environment in a checkpoint."""
     return place / f"environment-{rank}.bin"
 
 
-def _left_out(model: Any) -> dict[str, Any]:
-    """Return what SB3's `save` leaves out and numbers depend on: returns of unfinished episodes, stored transitions."""
+def _unsaved_state(model: Any) -> dict[str, Any]:
+    """Return state that SB3's `save` omits: returns of unfinished episodes, stored transitions."""
     running, memory = getattr(model, "_running", None), getattr(model.rollout_buffer, "memory", None)
     found: dict[str, Any] = {} if running is None else {"running": torch.from_numpy(running)}
     return (
@@ -77,7 +83,8 @@ def _left_out(model: Any) -> dict[str, Any]:
     )
 
 
-def _put_back(model: Any, states: dict[str, Any], rank: int) -> None:
+def _restore_unsaved(model: Any, states: dict[str, Any], rank: int) -> None:
+    """Set the state that `_unsaved_state` returned, and the rank's signals."""
     model._signals = states["signals"][rank] or None
     if "running" in states:
         model._running = states["running"].numpy()
@@ -91,12 +98,12 @@ def _cuda_states() -> list[torch.Tensor]:
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """Return the whole checkpoints in `folder`, oldest first."""
+    """Return the checkpoints in `folder`, oldest first; all are complete."""
     return sorted(folder.glob("checkpoint-*"))
 
 
 def clear(folder: Path) -> None:
-    """Make `folder` and remove what an earlier run wrote into it, and nothing else: the folder is the user's."""
+    """Create `folder` and remove the files of an earlier run, but no other: the folder is the user's."""
     folder.mkdir(parents=True, exist_ok=True)
     for pattern in ("checkpoint-*", ".writing-*", "tensorboard"):
         for old in folder.glob(pattern):
@@ -108,9 +115,9 @@ def clear(folder: Path) -> None:
 def load(
     place: Path, algorithm: type[OnPolicyAlgorithm], env: Any, device: str, group: Group | None = None
 ) -> tuple[OnPolicyAlgorithm, dict[str, Any]]:
-    """Return the model and the history of a checkpoint; the environment and all generators stand as they did.
+    """Return the model and the history of a checkpoint, and restore the environment and all random generators.
 
-    ValueError if it is of another number of ranks, each of which has rows of its own.
+    Raises ValueError if it was saved by another number of ranks: each has its own rows.
     """
     rank, size = (0, 1) if group is None else (group.rank, group.size)
     saved_by = len(list(place.glob("environment-*.bin")))
@@ -121,15 +128,15 @@ def load(
     env.batch.restore(_environment(place, rank).read_bytes())
     model._last_obs = env.batch.to_host().obs  # SB3 resets the environment at learn() where this is None
     model._last_episode_starts = np.zeros(env.num_envs, bool)  # type: ignore[attr-defined]
-    told = json.loads((place / "history.json").read_text())
-    version, words, gauss_next = told["python"]
-    random.setstate((version, tuple(words), gauss_next))
+    contents = json.loads((place / "history.json").read_text())
+    version, key, gauss_next = contents["python"]
+    random.setstate((version, tuple(key), gauss_next))
     with np.load(place / "numpy.npz") as saved:
         position, has_gauss, gauss = saved["rest"]
         np.random.set_state(("MT19937", saved["keys"], int(position), int(has_gauss), float(gauss)))  # noqa: NPY002
     states = torch.load(place / "torch.pt", weights_only=True)
-    _put_back(model, states, rank)
+    _restore_unsaved(model, states, rank)
     torch.set_rng_state(states["cpu"])
     if states["cuda"] and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(states["cuda"])
-    return model, told["history"]
+    return model, contents["history"]

@@ -10,7 +10,7 @@ line; the options shown are those of the chosen `--algo` and `--backbone`. The r
 checkpoints, `progress.csv`, TensorBoard events, `results.json`, `curve.png` and the final `model.zip`.
 
 Under torchrun the ranks share the rows, `num_envs` in all, and train as one process would; on GPUs each has its own.
-When one dies all stop, and `--resume` goes on with the same number of ranks.
+When one dies all stop, and `--resume` continues with the same number of ranks.
 """
 
 import json
@@ -31,7 +31,7 @@ from agents.algorithms import data_parallel
 from agents.evaluation import report
 from agents.evaluation.evaluation import Evaluation, evaluate
 from agents.jobs import checkpoints, logs
-from agents.jobs.callbacks import Job, Watch, validate
+from agents.jobs.callbacks import RunContext, TrainingCallback, validate
 from agents.jobs.options import Options
 from agents.jobs.settings import parse
 from agents.jobs.settings import save as save_options
@@ -44,34 +44,34 @@ from llm_envs.engine import levels
 def make_env(
     options: Options, config: dict[str, Any], device: str, group: data_parallel.Group | None = None
 ) -> TensorVecEnv:
-    """Return the rows that are trained on, of a rank its share."""
+    """Return the training environment; in a data parallel run this rank's rows of it."""
     settings: dict[str, Any] = {"group_size": getattr(options.algorithm, "group_size", 1)}
     settings["weights"] = parse_values(*options.weights)
-    rows = options.num_envs if group is None else group.share(options.num_envs)
+    rows = options.num_envs if group is None else group.rows_per_rank(options.num_envs)
     return TensorVecEnv(options.world, rows, device=device, seed=options.seed, **settings, **config)
 
 
 def make_model(
     options: Options, env: TensorVecEnv, device: str, group: data_parallel.Group | None = None
 ) -> OnPolicyAlgorithm:
-    """Return a fresh model; ValueError for what does not fit together."""
+    """Return a model with fresh weights; ValueError for options that do not fit together."""
     make = ALGORITHMS[options.algo]
     if getattr(options.algorithm, "sub_sampling_factor", 1) > 1 and "tokens" not in env.batch.world.bounds:
-        raise ValueError(f"sub_sampling_factor needs a world that shows tokens; {options.world} does not")
+        raise ValueError(f"sub_sampling_factor needs a world with tokens; {options.world} has none")
     if group is not None and (share := getattr(options.algorithm, "fisher_share", 1.0)) < 1:
-        raise ValueError(f"fisher_share is {share:g}; under torchrun TRPO needs the whole: give --fisher-share 1")
-    told = options.algorithm.arguments()
+        raise ValueError(f"fisher_share is {share:g}; under torchrun TRPO needs all texts: give --fisher-share 1")
+    kwargs = options.algorithm.arguments()
     model = make(
-        "TransformerPolicy", env, seed=options.seed, device=device, policy_kwargs=options.policy_kwargs(), **told
+        "TransformerPolicy", env, seed=options.seed, device=device, policy_kwargs=options.policy_kwargs(), **kwargs
     )
     if group is not None:
         data_parallel.check(model, group)
     return model
 
 
-def imitate(model: Any, job: Job) -> None:
+def run_warm_start(model: Any, context: RunContext) -> None:
     """Warm-start the model until the metric on validation levels reaches `warm.stop_at`."""
-    settings = asdict(job.options.warm) | {"weights": parse_values(*job.options.weights)}
+    settings = asdict(context.options.warm) | {"weights": parse_values(*context.options.weights)}
     stop_at, every = settings.pop("stop_at"), settings.pop("validate_every")
     with tqdm(desc="warm start", unit=" steps") as bar:
 
@@ -79,54 +79,58 @@ def imitate(model: Any, job: Job) -> None:
             bar.update()
             if count % every:
                 return False
-            score = validate(model, job, 500)
-            bar.set_postfix_str(f"cross-entropy {loss:.3f} nats, validation {job.metric} {score:.3f}")
+            score = validate(model, context, 500)
+            bar.set_postfix_str(f"cross-entropy {loss:.3f} nats, validation {context.metric} {score:.3f}")
             return score >= stop_at
 
-        warm_start(model, job.options.world, seed=job.options.seed, stop=stop, **settings, **job.config)
+        warm_start(model, context.options.world, seed=context.options.seed, stop=stop, **settings, **context.config)
 
 
-def begin(job: Job, model: Any) -> dict[str, Any]:
-    """Let a fresh model imitate, if so wanted; return the history of the run, saved with the model."""
-    options, env = job.options, model.env
+def start(context: RunContext, model: Any) -> dict[str, Any]:
+    """Warm-start a fresh model, if asked for, evaluate it and save it; return the history of the run."""
+    options, env = context.options, model.env
     history: dict[str, Any] = {"world": options.world}
     history |= {name: [] for name in ("steps", "rollout", "validation_steps", "validation")}
-    history["validated"] = 0  # rollouts, at the newest validation
-    if job.leads:
+    history["validated"] = 0  # number of rollouts at the newest validation
+    if context.is_main_process:
         checkpoints.clear(options.out)
         save_options(options, options.out)
         size = sum(parameter.numel() for parameter in model.policy.parameters())
-        ranks = f", {job.group.size} processes" if job.group else ""
-        job.console.print(
-            f"{options.algo.upper()} on {options.world} on {job.device}{ranks}: {size:,} parameters, "
+        ranks = f", {context.group.size} processes" if context.group else ""
+        context.console.print(
+            f"{options.algo.upper()} on {options.world} on {context.device}{ranks}: {size:,} parameters, "
             f"{env.batch.num_levels:,} training levels"
-            + (", your own: none is held out, validation and test are on the same" if job.world.custom_levels else "")
+            + (", your own: none are held out, validation and test use the same" if context.world.custom_levels else "")
         )
         if options.warm.epochs:
-            imitate(model, job)
-        before = evaluate(model, options.world, job.split("test"), device=job.device, **job.config)
-        history |= {"before": before.signals[job.metric], "before_all": before.as_dict()}
-    if job.group is not None:
-        data_parallel.attach(model, job.group)  # where the other ranks wait for rank 0 and take over what it learned
-    history = job.agree(history)
-    env.reset_tensor(options.seed + (job.group.rank * env.num_envs if job.group else 0))
-    checkpoints.save(options.out, model, history, group=job.group)
+            run_warm_start(model, context)
+        before = evaluate(model, options.world, context.split("test"), device=context.device, **context.config)
+        history |= {"before": before.signals[context.metric], "before_all": before.as_dict()}
+    if context.group is not None:
+        data_parallel.attach(model, context.group)  # the other ranks wait here, and get rank 0's weights
+    history = context.broadcast(history)
+    env.reset_tensor(options.seed + (context.group.rank * env.num_envs if context.group else 0))
+    checkpoints.save(options.out, model, history, group=context.group)
     return history
 
 
-def resume(job: Job, env: TensorVecEnv, place: Path) -> tuple[OnPolicyAlgorithm, dict[str, Any]]:
-    """Return the model and the history of a checkpoint."""
-    model, history = checkpoints.load(place, ALGORITHMS[job.options.algo], env, job.device, job.group)
-    if job.group is not None:
-        data_parallel.attach(model, job.group)
-    if job.leads:
-        save_options(job.options, job.options.out)
-    job.console.print(f"resumed at {model.num_timesteps:,} steps from {place}")
+def resume(context: RunContext, env: TensorVecEnv, place: Path) -> tuple[OnPolicyAlgorithm, dict[str, Any]]:
+    """Return the model and the history of a checkpoint; the environment is restored."""
+    model, history = checkpoints.load(place, ALGORITHMS[context.options.algo], env, context.device, context.group)
+    if context.group is not None:
+        data_parallel.attach(model, context.group)
+    if context.is_main_process:
+        save_options(context.options, context.options.out)
+    context.console.print(f"resumed at {model.num_timesteps:,} steps from {place}")
     return model, history
 
 
-def prepare(options: Options) -> tuple[Job, TensorVecEnv]:
-    """Join the other ranks, if there are any, and return what all goes on with."""
+def prepare(options: Options) -> tuple[RunContext, TensorVecEnv]:
+    """Join the other ranks, if there are any; return the context of the run and its environment.
+
+    Raises:
+        ValueError: a split among the world's options, an unknown metric, or a split without levels.
+    """
     config = parse_values(*options.set)
     if "split" in config:
         raise ValueError("--set takes no split; a run itself chooses between train, validation and test")
@@ -141,59 +145,59 @@ def prepare(options: Options) -> tuple[Job, TensorVecEnv]:
     metric = options.metric or next(iter(world.signals))
     if metric not in world.signals:
         raise ValueError(f"there is no signal {metric!r}; the signals are {', '.join(world.signals)}")
-    job = Job(options, config, device, metric, group, Console(quiet=bool(group and group.rank)), world)
+    context = RunContext(options, config, device, metric, group, Console(quiet=bool(group and group.rank)), world)
     for name in ("validation", "test"):
-        levels.select(world, job.split(name))  # refuses a pool that has none of it
-    return job, env
+        levels.select(world, context.split(name))  # ValueError if the pool has none
+    return context, env
 
 
-def set_up(options: Options) -> tuple[Job, Any, dict[str, Any] | None]:
-    """Return a job and its model with its history, of a checkpoint; a fresh one has none, and has written nothing.
+def set_up(options: Options) -> tuple[RunContext, Any, dict[str, Any] | None]:
+    """Return the context, the model, and the history if it comes from a checkpoint; a fresh model has written nothing.
 
     Raises:
-        OSError, TypeError, ValueError: of the options, what does not exist or does not fit together.
+        OSError, TypeError, ValueError: options name something that does not exist or does not fit together.
     """
-    job, env = prepare(options)
-    found = job.agree(checkpoints.checkpoints(options.out))
+    context, env = prepare(options)
+    found = context.broadcast(checkpoints.checkpoints(options.out))
     if options.resume and found:
-        return job, *resume(job, env, found[-1])
-    return job, make_model(options, env, job.device, job.group), None
+        return context, *resume(context, env, found[-1])
+    return context, make_model(options, env, context.device, context.group), None
 
 
 def train(options: Options, on_validation: Callable[[int, float], None] = lambda steps, value: None) -> dict[str, Any]:
-    """Run the whole job and return what `results.json` holds.
+    """Run a training job from start to end and return the contents of `results.json`.
 
-    `on_validation` is called with the environment steps and the metric after each look at the validation split, the
-    last at the end, on every rank alike; what it raises ends the run.
+    `on_validation` is called with the environment steps and the metric after each validation, the last at the end, on
+    every rank alike; an exception from it ends the run.
     """
     return run(*set_up(options), on_validation)
 
 
 def run(
-    job: Job,
+    context: RunContext,
     model: Any,
     history: dict[str, Any] | None,
     on_validation: Callable[[int, float], None] = lambda steps, value: None,
 ) -> dict[str, Any]:
-    """Do what `train` does with what is set up."""
-    started, options = time.monotonic(), job.options
-    history = begin(job, model) if history is None else history
-    if job.leads:
+    """Do the work of `train`, given the results of `set_up`."""
+    started, options = time.monotonic(), context.options
+    history = start(context, model) if history is None else history
+    if context.is_main_process:
         model.set_logger(logs.make_logger(options.out, model.num_timesteps))
     remaining = options.steps - model.num_timesteps
     if remaining > 0:
-        watch = Watch(job, history, on_validation)
-        model.learn(remaining, callback=watch, log_interval=1, reset_num_timesteps=False)
-    results = job.agree(finish(job, model, history, started) if job.leads else None)
-    if job.group is not None:
-        job.group.close()
+        callback = TrainingCallback(context, history, on_validation)
+        model.learn(remaining, callback=callback, log_interval=1, reset_num_timesteps=False)
+    results = context.broadcast(finish(context, model, history, started) if context.is_main_process else None)
+    if context.group is not None:
+        context.group.close()
     return results
 
 
-def finish(job: Job, model: Any, history: dict[str, Any], started: float) -> dict[str, Any]:
-    """Evaluate on the test split, write the model, the results and the curve, and show them."""
-    options, metric = job.options, job.metric
-    after = evaluate(model, options.world, job.split("test"), device=job.device, **job.config)
+def finish(context: RunContext, model: Any, history: dict[str, Any], started: float) -> dict[str, Any]:
+    """Evaluate on the test split; write and show the model, the results and the curve."""
+    options, metric = context.options, context.metric
+    after = evaluate(model, options.world, context.split("test"), device=context.device, **context.config)
     history |= {"after": after.signals[metric]}
     model.save(options.out / "model.zip")
     results = {
@@ -207,9 +211,11 @@ def finish(job: Job, model: Any, history: dict[str, Any], started: float) -> dic
         "seconds": round(time.monotonic() - started, 1),
     }
     (options.out / "results.json").write_text(json.dumps(results, indent=1))
-    report.draw_curve(options.out / "curve.png", history, metric, (job.split("validation"), job.split("test")))
-    report.show(job.console, f"{options.world}, {job.split('test')} levels", Evaluation(**history["before_all"]), after)
-    job.console.print(
+    report.draw_curve(options.out / "curve.png", history, metric, (context.split("validation"), context.split("test")))
+    report.show(
+        context.console, f"{options.world}, {context.split('test')} levels", Evaluation(**history["before_all"]), after
+    )
+    context.console.print(
         f"{metric} {history['before']:.3f} -> {history['after']:.3f} in {results['seconds']:.0f} s; "
         f"curve, model and events in {options.out}"
     )
@@ -217,7 +223,7 @@ def finish(job: Job, model: Any, history: dict[str, Any], started: float) -> dic
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Entry point of `python -m agents.train`; exit code 2 for what no run can be set up with."""
+    """Entry point of `python -m agents.train`; exit code 2 for options that no run can be set up with."""
     with refusing("agents.train"):
-        job, model, history = set_up(parse(sys.argv[1:] if args is None else args, __doc__))
-    run(job, model, history)
+        context, model, history = set_up(parse(sys.argv[1:] if args is None else args, __doc__))
+    run(context, model, history)

@@ -1,8 +1,7 @@
-"""What a training run can be told, as typed dataclasses; agents.jobs.settings reads them from files and the command
-line.
+"""The options of a training run as typed dataclasses; agents.jobs.settings reads them from files and the command line.
 
-Each algorithm and each backbone has a dataclass of its own, so an option that the chosen ones do not have is an error.
-Algorithms' options have Stable-Baselines3's names. What stands behind an option is its help text.
+Each algorithm and each backbone has its own dataclass, so an option that the chosen ones do not have is an error.
+Algorithms' options have Stable-Baselines3's names. The comment behind an option is its help text.
 """
 
 from dataclasses import MISSING, asdict, dataclass, field, fields
@@ -19,7 +18,7 @@ from llm_envs.cli.arguments import Pairs
 from llm_envs.validation import check_range
 
 DEFAULT_WORLD = "Tokens/Addition-v0"
-SCHEDULED = ("learning_rate", "clip_range", "clip_range_vf")  # options that are texts for agents.objectives.schedules
+SCHEDULED = ("learning_rate", "clip_range", "clip_range_vf")  # options in the notation of agents.objectives.schedules
 
 
 # ---------------------------------------------------------------------- algorithms
@@ -51,10 +50,10 @@ class Learning:
         for name, on in (("kl", "coefficient"), ("replay", "batches")):
             term = getattr(self, name, None)
             if term is not None and not getattr(term, on) and term != default_of(type(self), name):
-                raise ValueError(f"{name}.{on} is 0, which leaves {name} out; its other options then do nothing")
+                raise ValueError(f"{name}.{on} is 0, which turns {name} off; its other options then have no effect")
 
     def arguments(self) -> dict[str, Any]:
-        """Return the keyword arguments of the algorithm's class."""
+        """Return the keyword arguments of the algorithm's class, schedules parsed."""
         found = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "group_size"}
         for name in SCHEDULED:
             if found.get(name) is not None:
@@ -166,7 +165,7 @@ class GRPOOptions(Learning):
 
 
 def default_of(options: type, name: str) -> Any:
-    """Return the default of an option."""
+    """Return the default of an option of a dataclass."""
     found = next(each for each in fields(options) if each.name == name)
     return found.default if found.default is not MISSING else found.default_factory()  # type: ignore[misc, operator]
 
@@ -186,7 +185,7 @@ ALGORITHM_OPTIONS: dict[str, type[Learning]] = {
 
 @dataclass(frozen=True)
 class WarmStart:
-    """Imitation before RL; none with epochs 0."""
+    """Imitation before RL; epochs 0 for none."""
 
     episodes: int = 40_000  # reference episodes, from the train split
     epochs: int = 0  # most passes over them
@@ -194,7 +193,7 @@ class WarmStart:
     learning_rate: float = 4e-3
     value_coef: float = 0.0  # of the values' squared error, from the discounted returns of the references
     stop_at: float = 0.45  # end when the metric on 500 validation levels reaches this
-    validate_every: int = 25  # steps between two looks at it
+    validate_every: int = 25  # steps between two validations
 
     def __post_init__(self) -> None:
         check_range("warm.validate_every", self.validate_every, 1, 2**24)
@@ -202,14 +201,14 @@ class WarmStart:
 
 @dataclass(frozen=True)
 class PolicyOptions:
-    """What is trained of the policy, and how it is computed; see agents.policies.policy.TransformerPolicy."""
+    """What of the policy is trained, and how it is computed; see agents.policies.policy.TransformerPolicy."""
 
     sampling: Sampling = field(default_factory=Sampling)
-    shared_value: bool = False  # let the value's loss shape the trunk too
+    shared_value: bool = False  # let the value loss train the trunk too
     low_rank: int = 0  # rank of LoRA adapters, in place of the trunk's own weights; 0 for none
-    frozen: tuple[str, ...] = ()  # names of parameters, or their beginnings, that do not train
+    frozen: tuple[str, ...] = ()  # names of parameters, or prefixes of them, that are not trained
     weight_decay: float = 0.0  # of matrices, decoupled
-    max_tokens_per_pass: int | None = None  # larger updates recompute group by group, for memory
+    max_tokens_per_pass: int | None = None  # larger updates take several passes, to save memory
     autocast: Literal["bfloat16"] | None = None
 
 
@@ -224,7 +223,7 @@ class Options(Generic[Algorithm, Network]):
     world: tyro.conf.Positional[str] = DEFAULT_WORLD  # one of `llm-envs list`
     algo: Literal["ppo", "a2c", "trpo", "reinforce", "rloo", "grpo"] = "ppo"  # the options below are of the one chosen
     backbone: Literal["transformer", "gru", "huggingface"] = "transformer"  # also of worlds without text
-    config: Path | None = None  # YAML with options, over the world's preset; see agents/settings.py
+    config: Path | None = None  # YAML with options, over the world's preset; see agents.jobs.settings
     set: Pairs = ()  # the world's configuration, as name=value
     weights: Pairs = ()  # reward weights by signal, as name=value
     metric: str = ""  # the signal that is reported and that ends training; the world's first if not given
@@ -232,8 +231,8 @@ class Options(Generic[Algorithm, Network]):
     num_envs: int = 256  # rows; of reinforce, rloo and grpo the episodes of an update
     stop_at: float | None = None  # end when the metric on the validation split reaches this
     out: Path = Path("runs/train")  # folder of the run
-    resume: tyro.conf.FlagCreatePairsOff[bool] = False  # go on from the last checkpoint in `out`, with its options
-    checkpoint_every: float = 20.0  # seconds between checkpoints; no number depends on it
+    resume: tyro.conf.FlagCreatePairsOff[bool] = False  # continue from the last checkpoint in `out`, with its options
+    checkpoint_every: float = 20.0  # seconds between checkpoints; results do not depend on it
     validate_every: int = 10  # rollouts between evaluations on the validation split
     seed: int = 0
     device: str = "auto"  # "cpu", "cuda", or "auto" for CUDA where there is one

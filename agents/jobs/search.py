@@ -2,9 +2,9 @@
 
     python -m agents.sweep Tokens/Copy-v0 --search "learning_rate=linear:{log:1e-4:1e-2}" clip_range=0.1,0.2,0.3
 
-The objective is the metric on the validation split at the end of a run; a run is pruned by what it had before. All
-options but those shown are of `python -m agents.train`, and are the same for every trial. What is searched over, by the
-name of the option (`backbone.width`, `kl.coefficient`):
+The objective is the metric on the validation split at the end of a run; a run is pruned by its earlier values. All
+options but those shown are those of `python -m agents.train`, and are the same for every trial. Ranges, by the name of
+the option (`backbone.width`, `kl.coefficient`):
 
     0.1,0.2,0.3         one of these
     uniform:0:1         any number in between; log:1e-4:1e-2 with all magnitudes alike
@@ -12,7 +12,7 @@ name of the option (`backbone.width`, `kl.coefficient`):
     linear:{log:1:2}    one of the above in braces, put into a text
 
 or in a YAML file (`--space`) as `name: text` or `name: [0.1, 0.2]`. The folder gets `study.db`, a folder a trial,
-`results.csv` and `parallel.png`. The same command goes on after a kill, a killed trial from its last checkpoint. One
+`results.csv` and `parallel.png`. The same command continues after a kill, a killed trial from its last checkpoint. One
 process runs a sweep at a time.
 """
 
@@ -72,7 +72,7 @@ class Range:
     step: int = 1
 
     def suggest(self, trial: Trial, name: str) -> str:
-        """Return what the trial's sampler draws, as the command line says it."""
+        """Return a value drawn by the trial's sampler, in command line form."""
         if self.choices:
             drawn: Any = trial.suggest_categorical(name, self.choices)
         elif self.kind == "int":
@@ -82,7 +82,7 @@ class Range:
         return self.text.format(drawn)
 
     def points(self, name: str) -> list[Any]:
-        """Return all values, for a grid; ValueError where they cannot be counted."""
+        """Return all values, for a grid; ValueError if they are not finitely many."""
         if self.choices:
             return list(self.choices)
         if self.kind != "int":
@@ -92,21 +92,21 @@ class Range:
         return list(range(int(self.low), int(self.high) + 1, self.step))
 
 
-def parse_range(name: str, told: Any) -> Range:
-    """Return the range that a text or a YAML list says; ValueError for anything malformed."""
-    if isinstance(told, (list, tuple)):
-        told = ",".join(map(str, told))
-    told = str(told)
-    text, before = "{}", told
-    if "{" in told:
-        start, _, rest = told.partition("{")
-        told, closing, end = rest.partition("}")
-        if not closing or "{" in told + end or "}" in end:
+def parse_range(name: str, given: Any) -> Range:
+    """Return the range that a text or a YAML list describes; ValueError for anything malformed."""
+    if isinstance(given, (list, tuple)):
+        given = ",".join(map(str, given))
+    given = str(given)
+    text, before = "{}", given
+    if "{" in given:
+        start, _, rest = given.partition("{")
+        given, closing, end = rest.partition("}")
+        if not closing or "{" in given + end or "}" in end:
             raise ValueError(f"{name} is searched over {before!r}; it must have one pair of braces")
         text = f"{start}{{}}{end}"
-    kind, *numbers = told.split(":")
+    kind, *numbers = given.split(":")
     if kind not in KINDS:
-        return Range(text, choices=tuple(choice.strip() for choice in told.split(",")))
+        return Range(text, choices=tuple(choice.strip() for choice in given.split(",")))
     try:
         low, high, *step = map(float, numbers)
     except ValueError:
@@ -117,12 +117,12 @@ def parse_range(name: str, told: Any) -> Range:
     return Range(text, kind=kind, low=low, high=high, step=int(step[0]) if step else 1)
 
 
-def search_space(told: Options) -> dict[str, Range]:
+def search_space(options: Options) -> dict[str, Range]:
     """Return the ranges by option; ValueError if there are none, or a malformed one."""
-    space = yaml.safe_load(told.space.read_text()) if told.space else {}
+    space = yaml.safe_load(options.space.read_text()) if options.space else {}
     if not isinstance(space, dict):
-        raise ValueError(f"{told.space} holds {type(space).__name__}; it must map options to ranges")
-    for pair in itertools.chain(*told.search):
+        raise ValueError(f"{options.space} holds {type(space).__name__}; it must map options to ranges")
+    for pair in itertools.chain(*options.search):
         name, equals, text = pair.partition("=")
         if not equals:
             raise ValueError(f"{pair!r} is not of the form name=range")
@@ -132,14 +132,17 @@ def search_space(told: Options) -> dict[str, Range]:
     return {name.replace("-", "_"): parse_range(name, text) for name, text in space.items()}
 
 
-def make_study(told: Options, space: dict[str, Range]) -> optuna.Study:
-    """Return the study of a sweep's folder, new or as it was left; what was running then is queued again."""
-    told.out.mkdir(parents=True, exist_ok=True)
-    storage = f"sqlite:///{(told.out / 'study.db').resolve()}"
+def make_study(options: Options, space: dict[str, Range]) -> optuna.Study:
+    """Return the study of a sweep's folder, new or resumed; trials that were running are queued again.
+
+    ValueError if the folder holds a sweep over other ranges.
+    """
+    options.out.mkdir(parents=True, exist_ok=True)
+    storage = f"sqlite:///{(options.out / 'study.db').resolve()}"
     study = optuna.create_study(storage=storage, study_name="sweep", direction="maximize", load_if_exists=True)
     written = {name: repr(each) for name, each in space.items()}
     if study.user_attrs.setdefault("space", written) != written:
-        raise ValueError(f"{told.out} holds a sweep over other ranges; give another --out")
+        raise ValueError(f"{options.out} holds a sweep over other ranges; give another --out")
     study.set_user_attr("space", written)
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
         study.set_user_attr(f"killed {trial.number}", True)
@@ -147,15 +150,15 @@ def make_study(told: Options, space: dict[str, Range]) -> optuna.Study:
         drawn = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
         if drawn.keys() == space.keys():
             study.enqueue_trial(drawn, user_attrs={"folder": folder_name(trial)})
-    seed = told.sampler_seed + len(study.trials)  # else a study that goes on draws again what it drew at first
+    seed = options.sampler_seed + len(study.trials)  # else a resumed study would repeat its first draws
     study.sampler = (
-        optuna.samplers.TPESampler(seed=seed) if told.sampler == "tpe" else optuna.samplers.RandomSampler(seed)
+        optuna.samplers.TPESampler(seed=seed) if options.sampler == "tpe" else optuna.samplers.RandomSampler(seed)
     )
-    if told.sampler == "grid":  # queued here: Optuna's GridSampler fails at a trial that was queued again
+    if options.sampler == "grid":  # queued here: Optuna's GridSampler fails on a trial that is queued again
         for point in grid(space):
             study.enqueue_trial(point, skip_if_exists=True)
-    pruner = optuna.pruners.MedianPruner(n_startup_trials=told.startup)
-    study.pruner = pruner if told.prune else optuna.pruners.NopPruner()
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=options.startup)
+    study.pruner = pruner if options.prune else optuna.pruners.NopPruner()
     return study
 
 
@@ -166,15 +169,15 @@ def grid(space: dict[str, Range]) -> list[dict[str, Any]]:
 
 
 def folder_name(trial: Trial | FrozenTrial) -> str:
-    """Return the folder of a trial; of one that goes on from a killed one, that one's."""
+    """Return the folder of a trial; a trial that continues a killed one has that one's."""
     return trial.user_attrs.get("folder", f"trial-{trial.number:04d}")
 
 
-def objective(told: Options, space: dict[str, Range], train_args: Sequence[str]) -> Callable[[Trial], float]:
-    """Return what Optuna maximises."""
+def objective(options: Options, space: dict[str, Range], train_args: Sequence[str]) -> Callable[[Trial], float]:
+    """Return the function that Optuna maximises: a training run's last validation."""
 
     def run(trial: Trial) -> float:
-        out = told.out / folder_name(trial)
+        out = options.out / folder_name(trial)
         drawn = [each for name, r in space.items() for each in (flag(name), r.suggest(trial, name))]
         started = time.monotonic()
 
@@ -196,7 +199,7 @@ def objective(told: Options, space: dict[str, Range], train_args: Sequence[str])
 
 
 def parse(args: list[str], drawn: list[str]) -> TrainOptions:
-    """Return the options of a trial's run; ValueError, too, where the command line has ended the program."""
+    """Return the options of a trial's run; ValueError also where the parser would exit."""
     try:
         return settings.parse(args)
     except SystemExit:
@@ -204,19 +207,19 @@ def parse(args: list[str], drawn: list[str]) -> TrainOptions:
 
 
 def flag(name: str) -> str:
-    """Return an option's name as the command line has it."""
+    """Return an option's command line flag."""
     return "--" + name.replace("_", "-")
 
 
 def check(space: dict[str, Range], train_args: Sequence[str]) -> None:
-    """Refuse, before the first trial, what no trial could be trained with."""
+    """Raise, before the first trial, for options that no trial could be trained with."""
     for name, each in space.items():
         value = each.choices[0] if each.choices else int(each.low) if each.kind == "int" else each.low
         settings.parse([*train_args, flag(name), each.text.format(value)])
 
 
 def rows(study: optuna.Study, space: dict[str, Range]) -> list[dict[str, Any]]:
-    """Return a line for each trial that ended, the best first; failed ones last."""
+    """Return a line for each finished trial, the best first, failed ones last."""
     found = []
     for trial in study.get_trials(deepcopy=False):
         if not trial.state.is_finished() or f"killed {trial.number}" in study.user_attrs:
@@ -255,29 +258,29 @@ def show(console: Console, lines: list[dict[str, Any]]) -> None:
     console.print(table)
 
 
-def sweep(told: Options, train_args: Sequence[str]) -> list[dict[str, Any]]:
-    """Run what is left of a sweep; return a line for each trial, the best first."""
-    space = search_space(told)
+def sweep(options: Options, train_args: Sequence[str]) -> list[dict[str, Any]]:
+    """Run the remaining trials of a sweep; return a line for each trial, the best first."""
+    space = search_space(options)
     check(space, train_args)
-    total = len(grid(space)) if told.sampler == "grid" else told.trials
-    study = make_study(told, space)
+    total = len(grid(space)) if options.sampler == "grid" else options.trials
+    study = make_study(options, space)
     left = total - len(rows(study, space))
     if left > 0:
         study.optimize(
-            objective(told, space, train_args),
+            objective(options, space, train_args),
             n_trials=left,
             catch=(ValueError,),
-            callbacks=[lambda study, _: write(study, space, told.out)],  # type: ignore[list-item]
+            callbacks=[lambda study, _: write(study, space, options.out)],  # type: ignore[list-item]
         )
-    return write(study, space, told.out)
+    return write(study, space, options.out)
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Entry point of `python -m agents.sweep`; exit code 2 for options that make no sense."""
+    """Entry point of `python -m agents.sweep`; exit code 2 for invalid options."""
     given = list(sys.argv[1:] if args is None else args)
-    told, train_args = tyro.cli(Options, args=given, description=__doc__, return_unknown_args=True)
+    options, train_args = tyro.cli(Options, args=given, description=__doc__, return_unknown_args=True)
     try:
-        lines = sweep(told, train_args)
+        lines = sweep(options, train_args)
     except ValueError as error:
         print(f"agents.sweep: {error}", file=sys.stderr)
         sys.exit(2)

@@ -2,9 +2,8 @@
 
     python -m agents.train Tokens/Addition-v0 --algo trpo --target-kl 0.02 --backbone gru --backbone.width 128
 
-The options are those of agents.jobs.options. A YAML file holds what the command line can say, a `.` of a flag as a
-level of nesting, with what depends on the choice of algorithm (its own options, and others) and of backbone under
-`algorithms` and `backbones`:
+The options are those of agents.jobs.options. A YAML file holds the options of the command line, a `.` of a flag as a
+level of nesting; options that depend on the algorithm or the backbone stand under `algorithms` and `backbones`:
 
     worlds: [Tokens/Addition-v0]  # in a preset: for which it is; first of all the presets in agents/jobs/presets
     steps: 1_000_000
@@ -13,7 +12,7 @@ level of nesting, with what depends on the choice of algorithm (its own options,
     backbones: {transformer: {width: 64}}
     algorithms: {ppo: {n_steps: 20, learning_rate: "linear:1e-3"}}
 
-A run writes what it uses to `options.yaml`, in the same form: `--config runs/a/options.yaml` repeats it.
+A run writes its options to `options.yaml`, in the same form: `--config runs/a/options.yaml` repeats it.
 """
 
 import argparse
@@ -34,13 +33,22 @@ from llm_envs.registration import ids
 from llm_envs.validation import check_choice
 
 PRESETS = Path(__file__).parent / "presets"
-FREE = ("config", "out", "resume", "steps", "stop_at", "checkpoint_every", "device", "threads")  # see `parse`
+CHANGEABLE = (
+    "config",
+    "out",
+    "resume",
+    "steps",
+    "stop_at",
+    "checkpoint_every",
+    "device",
+    "threads",
+)  # on --resume; see `parse`
 SAVED = "options.yaml"
 DEFAULTS = {"algo": "ppo", "backbone": "transformer"}
 
 
 def as_settings(options: Options) -> dict[str, Any]:
-    """Return the options as a YAML file has them."""
+    """Return the options in the form of a YAML file."""
     found = asdict(options)
     algorithm, policy, network = (found.pop(name) for name in ("algorithm", "policy", "network"))
     for name in ("config", "out", "resume"):
@@ -51,7 +59,7 @@ def as_settings(options: Options) -> dict[str, Any]:
 
 
 def save(options: Options, folder: Path) -> None:
-    """Write the options into a run's folder, whole or not at all."""
+    """Write the options into a run's folder, atomically."""
     writing = folder / f".{SAVED}"
     writing.write_text(yaml.safe_dump(as_settings(options), sort_keys=False))
     os.replace(writing, folder / SAVED)
@@ -72,12 +80,12 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def preset(world: str) -> dict[str, Any]:
-    """Return the settings of the preset for a world; none for a world without one."""
+    """Return the settings of the preset for a world; an empty dict for a world without one."""
     return next((found for path in sorted(PRESETS.glob("*.yaml")) if world in (found := read(path))["worlds"]), {})
 
 
 def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Return settings with those of `above` over those of `below`, level by level."""
+    """Return the settings of `below`, overridden by those of `above`, level by level."""
     found = dict(below)
     for name, value in above.items():
         both = isinstance(value, dict) and isinstance(found.get(name), dict)
@@ -86,7 +94,7 @@ def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def flags(settings: dict[str, Any], prefix: str = "--") -> list[str]:
-    """Return settings as the command line says them."""
+    """Return settings as command line flags."""
     found: list[str] = []
     for name, value in settings.items():
         flag = prefix + name.replace("_", "-")
@@ -104,25 +112,25 @@ def network_options(kind: str) -> type:
 
 
 def parse(args: Sequence[str], description: str = "") -> Options:
-    """Return what a command line says, over `--config`, over the world's preset or, with `--resume`, the saved options.
+    """Return the options of a command line, over `--config`, over the world's preset (with `--resume`, the saved ones).
 
-    A run that resumes has its saved options. Of those only `FREE` may be given other values: where and how fast it
-    runs, and how long: schedules then go on towards the new end.
+    A run that resumes has its saved options. Only those in `CHANGEABLE` may be given other values: where, how fast and
+    how long it runs; schedules then continue towards the new end.
 
     Raises:
         ValueError: an option that contradicts another or, with `--resume`, the saved ones.
-        SystemExit: an unknown option or a malformed value, told on stderr.
+        SystemExit: an unknown option or a malformed value, reported on stderr.
     """
     given = list(args)
     chosen = _choices(given)
     saved = Path(chosen.out or default_of(Options, "out")) / SAVED
     resuming = chosen.resume and saved.is_file()
     config = read(Path(chosen.config)) if chosen.config else {}
-    begins = bool(given) and not given[0].startswith("-")
-    world = given.pop(0) if begins else next((given.pop(i) for i, arg in enumerate(given) if arg in ids()), None)
-    was = read(saved) if resuming else {}
-    world = world or config.get("world") or was.get("world") or DEFAULT_WORLD
-    settings = merged(was or preset(world), config)
+    world_first = bool(given) and not given[0].startswith("-")
+    world = given.pop(0) if world_first else next((given.pop(i) for i, arg in enumerate(given) if arg in ids()), None)
+    previous = read(saved) if resuming else {}
+    world = world or config.get("world") or previous.get("world") or DEFAULT_WORLD
+    settings = merged(previous or preset(world), config)
     algo, backbone = (getattr(chosen, name) or settings.get(name) or DEFAULTS[name] for name in DEFAULTS)
     check_choice("algo", algo, tuple(ALGORITHM_OPTIONS))
     check_choice("backbone", backbone, tuple(KINDS))
@@ -130,20 +138,28 @@ def parse(args: Sequence[str], description: str = "") -> Options:
     pairs = {name: settings.pop(name, None) or {} for name in ("set", "weights")}
     for name in ("world", "worlds", *DEFAULTS):
         settings.pop(name, None)
-    told = ["--algo", algo, "--backbone", backbone, *flags(settings), *flags(own[0]), *flags(own[1], "--backbone.")]
+    flags_before = [
+        "--algo",
+        algo,
+        "--backbone",
+        backbone,
+        *flags(settings),
+        *flags(own[0]),
+        *flags(own[1], "--backbone."),
+    ]
     form: Any = Options
     form = form[ALGORITHM_OPTIONS[algo], network_options(backbone)]
-    options: Options = tyro.cli(form, args=[world, *told, *given], description=description)
+    options: Options = tyro.cli(form, args=[world, *flags_before, *given], description=description)
     for name, known in pairs.items():
         every = {**known, **parse_values(*getattr(options, name))}
         options = replace(options, **{name: (tuple(f"{key}={value}" for key, value in every.items()),)})  # type: ignore[arg-type]
     if resuming:
-        _refuse_changes(was, as_settings(options), saved)
+        _refuse_changes(previous, as_settings(options), saved)
     return options
 
 
 def _choices(args: list[str]) -> argparse.Namespace:
-    """Return those flags on which it depends which others there are."""
+    """Return the flags that decide which other options exist, and where they are saved."""
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for name in ("algo", "backbone", "config", "out"):
         first.add_argument(f"--{name}")
@@ -151,8 +167,10 @@ def _choices(args: list[str]) -> argparse.Namespace:
     return first.parse_known_args(args)[0]
 
 
-def _refuse_changes(was: dict[str, Any], now: dict[str, Any], path: Path) -> None:
-    changed = {name for name in was.keys() | now.keys() if name not in FREE and was.get(name) != now.get(name)}
+def _refuse_changes(previous: dict[str, Any], now: dict[str, Any], path: Path) -> None:
+    """Raise ValueError if a resumed run's options differ from its saved ones, but for `CHANGEABLE`."""
+    names = previous.keys() | now.keys()
+    changed = {name for name in names if name not in CHANGEABLE and previous.get(name) != now.get(name)}
     if changed:
-        told = "; ".join(f"{name} {was.get(name)} -> {now.get(name)}" for name in sorted(changed))
-        raise ValueError(f"--resume goes on with the options in {path}; these differ: {told}")
+        differences = "; ".join(f"{name} {previous.get(name)} -> {now.get(name)}" for name in sorted(changed))
+        raise ValueError(f"--resume continues with the options in {path}; these differ: {differences}")

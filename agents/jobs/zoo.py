@@ -1,7 +1,7 @@
-"""Our algorithms inside RL Baselines3 Zoo: written for rl_zoo3 2.9.
+"""Our algorithms in RL Baselines3 Zoo; written for rl_zoo3 2.9.
 
     import rl_zoo3.train
-    from agents import zoo
+    from agents.jobs import zoo
 
     zoo.register()
     rl_zoo3.train.train()  # --algo trpo --env Tokens/Addition-v0 --conf-file mine.yml --gym-packages llm_envs
@@ -11,10 +11,10 @@ with `mine.yml` such as
     Tokens/Addition-v0:
       {n_timesteps: 1e6, n_envs: 512, policy: TransformerPolicy, n_steps: 20, policy_kwargs: {backbone: {width: 64}}}
 
-The zoo looks algorithms up by name in one dict, and wraps single environments in `DummyVecEnv`. There our algorithms
-run, with a warning, through NumPy, and those of whole episodes not at all; so `register` also has the zoo make a
-`TensorVecEnv` of what it would have wrapped. The zoo's Monitor is then not in between: `Monitor` files stay empty, and
-evaluation counts rewards as they are.
+The zoo looks algorithms up by name in one dict, and wraps single environments in `DummyVecEnv`. With it our algorithms
+run through NumPy, with a warning, and those of whole episodes not at all; so `register` also makes the zoo build a
+`TensorVecEnv` instead. The zoo's Monitor is then absent: `Monitor` files stay empty, and evaluation uses the rewards as
+they are.
 """
 
 from collections.abc import Callable, Sequence
@@ -37,11 +37,11 @@ except ImportError as error:
 
 
 def register(batched: bool = True, group_size: int = 1) -> None:
-    """Put our algorithms into the zoo's registry, in the place of SB3's of the same name.
+    """Add our algorithms to the zoo's registry, replacing SB3's of the same name.
 
     Args:
-        batched: let the zoo make a `TensorVecEnv` of our worlds; False leaves it its own vector environments.
-        group_size: rows of it that share a level, where their number can be divided so; rloo and grpo need 2 or more.
+        batched: let the zoo make a `TensorVecEnv` of our worlds; False: its own vector environments.
+        group_size: rows that share a level, if it divides their number, else 1; rloo and grpo need 2 or more.
     """
     rl_zoo3.utils.ALGOS.update(ALGORITHMS)
     maker: Any = staticmethod(lambda makers: make_rows(makers, group_size)) if batched else None
@@ -49,10 +49,10 @@ def register(batched: bool = True, group_size: int = 1) -> None:
 
 
 def make_rows(makers: Sequence[Callable[[], gym.Env]], group_size: int = 1) -> VecEnv:
-    """Return as many rows as there are functions, each of which makes the same environment.
+    """Return a vector environment with a row for each of `makers`, which all make the same environment.
 
-    A `TensorVecEnv` if that is one of our worlds with nothing but Gymnasium's and SB3's own checks around it, else
-    SB3's `DummyVecEnv`.
+    A `TensorVecEnv` if that is one of our worlds, wrapped in nothing but Gymnasium's and SB3's own checks; else SB3's
+    `DummyVecEnv`.
     """
     first = makers[0]()
     spec = first.spec
@@ -64,7 +64,7 @@ def make_rows(makers: Sequence[Callable[[], gym.Env]], group_size: int = 1) -> V
 
 
 def _is_plain(env: gym.Env) -> bool:
-    """Say whether an environment is one of ours with nothing around it that changes what is seen."""
+    """Return whether an environment is one of ours, without wrappers that change observations or rewards."""
     while isinstance(env, (Monitor, PassiveEnvChecker, OrderEnforcing)):
         env = env.env
     return isinstance(env, GymEnv)

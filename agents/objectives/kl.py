@@ -23,27 +23,27 @@ from torch import Tensor
 
 from llm_envs.validation import check_choice
 
-MAX_ERROR = 0.2  # Ziegler et al., 2019: bound on the relative error that one update answers
+MAX_ERROR = 0.2  # clip of the relative error in one update (Ziegler et al., 2019)
 
 
 def k1(log_probs: Tensor, reference_log_probs: Tensor) -> Tensor:
-    """Return log(p/q), same shape as the log-probs of the sampled actions; negative at times, of high variance."""
+    """Return log(p/q), in nats, of the log-probs' shape; can be negative, and has high variance."""
     return log_probs - reference_log_probs
 
 
 def k2(log_probs: Tensor, reference_log_probs: Tensor) -> Tensor:
-    """Return log(p/q)^2 / 2, same shape: never negative, and right to second order where p is near q."""
+    """Return log(p/q)^2 / 2, of the log-probs' shape: never negative; exact to second order where p is near q."""
     return 0.5 * (log_probs - reference_log_probs).square()
 
 
 def k3(log_probs: Tensor, reference_log_probs: Tensor) -> Tensor:
-    """Return q/p - 1 - log(q/p), same shape: never negative. GRPO's (Shao et al., 2024, eq. 4)."""
+    """Return q/p - 1 - log(q/p), of the log-probs' shape: never negative. GRPO's (Shao et al., 2024, eq. 4)."""
     log_ratio = reference_log_probs - log_probs
-    return torch.expm1(log_ratio) - log_ratio
+    return torch.expm1(log_ratio) - log_ratio  # expm1: no cancellation where the policies are close
 
 
 def full(logits: Tensor, reference_logits: Tensor) -> Tensor:
-    """Return sum_a p (log p - log q), (P,), from logits (P, A).
+    """Return KL(p || q) = sum_a p_a (log p_a - log q_a), (P,), from logits (P, A).
 
     Illegal actions must have a finite logit such as -1e8 in both: they then add 0, and 0 to the gradient. (With -inf it
     would be 0 * nan.)
@@ -56,14 +56,14 @@ ESTIMATORS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"k1": k1, "k2": k2,
 
 
 def estimator(name: str) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return the estimator of that name (`full` takes logits, the others log-probs); ValueError if there is none."""
+    """Return an estimator by name (`full` takes logits, the others log-probs); ValueError for an unknown name."""
     check_choice("KL estimator", name, tuple(ESTIMATORS))
     return ESTIMATORS[name]
 
 
 @dataclass
 class FixedCoefficient:
-    """A coefficient that stays; `update` is there so that it can stand where an adaptive one can."""
+    """A constant coefficient, with the interface of an adaptive one; ValueError unless finite and not negative."""
 
     value: float
 
@@ -82,12 +82,13 @@ class AdaptiveCoefficient:
         error = clip((kl - target) / target, -0.2, 0.2)
         value <- value (1 + error episodes / horizon)
 
-    Their K_beta = 0.1 is episodes / horizon. `kl` and `target` are in the same unit: nats a text, or nats a token.
+    Their K_beta = 0.1 is episodes / horizon. `kl` and `target` have the same unit: nats a text, or nats a token.
+    ValueError unless value, target and horizon are finite and positive.
     """
 
     value: float
     target: float
-    horizon: int = 10_000  # episodes over which an error at the bound, kept up, moves the value by about e^0.2
+    horizon: int = 10_000  # episodes over which a clipped error moves the value by a factor of about e^0.2
 
     def __post_init__(self) -> None:
         for name in ("value", "target", "horizon"):
@@ -95,9 +96,9 @@ class AdaptiveCoefficient:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be finite and positive")
 
     def update(self, kl: float, episodes: int) -> None:
-        """Move the coefficient by the mean KL of `episodes` new episodes.
+        """Adjust the coefficient, given the mean KL of `episodes` new episodes.
 
-        Raises ValueError where the KL is not finite, or the episodes are so many that the value could reach zero.
+        Raises ValueError for a KL that is not finite, or so many episodes that the value could reach zero.
         """
         if not math.isfinite(kl):
             raise ValueError(f"the measured KL is {kl}; the policy or the reference gave log-probs that are not finite")

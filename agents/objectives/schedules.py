@@ -1,6 +1,6 @@
 """Schedules for learning rates, clip ranges and coefficients, as functions of SB3's `progress_remaining` (1 -> 0).
 
-They are `functools.partial` objects of module functions, so they can be pickled into SB3's saved models.
+They are `functools.partial` objects of module functions, so that SB3 can pickle them into saved models.
 """
 
 import math
@@ -13,13 +13,16 @@ EXAMPLES = "'1e-3', 'linear:1e-3:end=1e-4:fraction=0.8' or 'cosine:1e-3:warmup=0
 
 
 def constant(value: float) -> Schedule:
-    """Return a schedule that stays at `value`."""
+    """Return a constant schedule; ValueError if `value` is negative or not finite."""
     _check_values(value=value)
     return partial(_constant, value=value)
 
 
 def linear(start: float, end: float = 0.0, fraction: float = 1.0) -> Schedule:
-    """Return a schedule from `start` to `end` in a line over the first `fraction` of training; `end` from there on."""
+    """Return a schedule from `start` linearly to `end` over the first `fraction` of training, then constant at `end`.
+
+    ValueError for values that are negative or not finite, or a fraction outside (0, 1].
+    """
     _check_values(start=start, end=end)
     if not 0.0 < fraction <= 1.0:
         raise ValueError(f"fraction is {fraction}; it must be in (0, 1]")
@@ -27,9 +30,10 @@ def linear(start: float, end: float = 0.0, fraction: float = 1.0) -> Schedule:
 
 
 def cosine(start: float, end: float = 0.0, warmup: float = 0.0) -> Schedule:
-    """Return a schedule from 0 up to `start` in a line over the fraction `warmup`, then down half a cosine to `end`.
+    """Return a schedule linearly from 0 to `start` over the fraction `warmup`, then along half a cosine to `end`.
 
-    Source: Loshchilov & Hutter, 2017, eq. 5, without restarts.
+    Loshchilov & Hutter (2017), "SGDR", eq. 5, without restarts. ValueError for values that are negative or not finite,
+    or a warm-up outside [0, 1).
     """
     _check_values(start=start, end=end)
     if not 0.0 <= warmup < 1.0:
@@ -38,9 +42,9 @@ def cosine(start: float, end: float = 0.0, warmup: float = 0.0) -> Schedule:
 
 
 def parse(text: str | float) -> Schedule:
-    """Return the schedule that a number or a text says, such as "1e-3" or "cosine:1e-3:warmup=0.05:end=1e-5".
+    """Return the schedule that a number or a text describes, such as "1e-3" or "cosine:1e-3:warmup=0.05:end=1e-5".
 
-    Options left out have the defaults of `linear` and `cosine`. Raises ValueError for anything malformed.
+    Omitted options have the defaults of `linear` and `cosine`. Raises ValueError for anything malformed.
     """
     if not isinstance(text, str):
         return constant(_number(text, text))
@@ -73,6 +77,7 @@ def _cosine(progress_remaining: float, start: float, end: float, warmup: float) 
     passed = min(1.0 - progress_remaining, 1.0)  # SB3's last rollout may overshoot: progress_remaining < 0
     if passed < warmup:
         return start * passed / warmup
+    # end + (start - end) (1 + cos(pi x)) / 2, x from 0 at the end of the warm-up to 1 at the end of training
     return end + (start - end) * (0.5 + 0.5 * math.cos(math.pi * (passed - warmup) / (1.0 - warmup)))
 
 
@@ -80,7 +85,7 @@ def _number(value: str | float, text: str | float) -> float:
     try:
         return float(value)
     except (TypeError, ValueError):
-        raise ValueError(f"{value!r} in {text!r} is no number; write for example {EXAMPLES}") from None
+        raise ValueError(f"{value!r} in {text!r} is not a number; write for example {EXAMPLES}") from None
 
 
 def _check_values(**values: float) -> None:

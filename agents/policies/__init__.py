@@ -1,4 +1,4 @@
-"""What acts: networks with heads as policies of Stable-Baselines3, how they read texts and how they are sampled.
+"""Policies for Stable-Baselines3: a backbone with heads, how it reads texts, and how actions are sampled.
 
 Saved models name their policy's class as `agents.policies.TransformerPolicy`.
 """

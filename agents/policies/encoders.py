@@ -1,4 +1,4 @@
-"""What is not text: fields of an observation as features."""
+"""Features of observation fields that are not tokens."""
 
 import torch
 from gymnasium import spaces
@@ -6,7 +6,10 @@ from torch import Tensor, nn
 
 
 class FieldEncoder(nn.Module):
-    """Every field that is not a token: scaled by its bounds to [-1, 1], flattened, and put through a small MLP."""
+    """Scales each field from its bounds to [-1, 1] and maps all, flattened, through a small MLP to `width` features.
+
+    Entries without finite bounds are passed on as they are.
+    """
 
     def __init__(self, fields: dict[str, spaces.Box], width: int) -> None:
         super().__init__()
@@ -21,7 +24,7 @@ class FieldEncoder(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(size, width), nn.GELU(), nn.Linear(width, width))
 
     def forward(self, obs: dict[str, Tensor]) -> Tensor:
-        """Return (B, D)."""
+        """Return features (B, D) of fields (B, ...); other entries of `obs` are ignored."""
         scaled = [
             (obs[name].flatten(1).float() - getattr(self, f"center_{name}")) * getattr(self, f"scale_{name}")
             for name in self.names

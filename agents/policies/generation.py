@@ -1,7 +1,7 @@
-"""Write on from prompts with a trained network: greedy, sampling or beam search, one token of work a token.
+"""Generation from prompts: greedy decoding, sampling or beam search, with work proportional to the tokens.
 
-All prompts are read in one pass into a key/value cache (or into hidden states); then every row reads its newest token,
-at its own position. `generate` is the whole of it; the rest are its parts.
+All prompts are prefilled in one pass into a key/value cache (or into hidden states); then every row decodes one token
+at a time, at its own position. `generate` is the entry point; the rest are its parts. N rows, V vocabulary.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from agents.backbones import Backbone, Layout
-from agents.policies.sampling import Sampling, shaped, support
+from agents.policies.sampling import Sampling, adjusted_log_probs, top_k_top_p_mask
 
-Embed = Callable[[Tensor, Tensor, bool], Tensor]  # tokens, positions (P,), whether the model wrote them -> (P, D)
+Embed = Callable[[Tensor, Tensor, bool], Tensor]  # tokens, positions (P,), whether the model generated them -> (P, D)
 
 
 @torch.no_grad()
@@ -30,36 +30,36 @@ def generate(
     tokenizer: Any = None,
     length_penalty: float = 1.0,
 ) -> list[str] | list[list[int]]:
-    """Return what `model` writes after each prompt, of the prompts' kind: texts, or lists of tokens.
+    """Return the continuation of each prompt, in the prompts' own form: texts, or lists of tokens.
 
     Args:
         model: a `Backbone`, an SB3 policy with one as its `trunk`, or an SB3 model with such a policy. Dropout is off.
-        prompts: texts, or lists of at least one token each; of different lengths if you like.
-        max_new_tokens: most tokens to write; None: as many as fit into the window after the longest prompt.
+        prompts: N texts, or lists of at least one token each; lengths may differ.
+        max_new_tokens: most tokens to generate; None: as many as fit into the window after the longest prompt.
         temperature: divides the logits; 0 is greedy decoding.
         top_k: sample from the k most probable tokens only (Fan et al., 2018); 0: from all.
         top_p: sample from the fewest tokens whose probabilities reach p (Holtzman et al., 2020).
-        beams: width of a beam search, which is deterministic; 1: none. See `beam_search`.
+        beams: width of a beam search, which is deterministic; 1: no beam search. See `beam_search`.
         end_token: a continuation ends with it, and includes it; None: all are `max_new_tokens` long.
-        seed: of sampling; None: go on with torch's default generator.
+        seed: of sampling; None: torch's default generator.
         tokenizer: of `tokenizers` or `transformers`, for prompts that are texts; None: the backbone's own, if it has
-            one. Special tokens are left out of the texts that are returned.
-        length_penalty: of the beam search.
+            one. Returned texts are decoded without special tokens.
+        length_penalty: exponent of the beam search; see there.
 
     Raises:
         ValueError: an argument out of range, an empty prompt, a text longer than the window, or a policy whose actions
             are not the tokens it reads.
     """
     policy = getattr(model, "policy", model)
-    trunk, embed = speaker(policy)
+    trunk, embed = token_model(policy)
     if len(prompts) == 0:
         return []
-    spoken = [isinstance(prompt, str) for prompt in prompts]
-    if any(spoken):
+    are_texts = [isinstance(prompt, str) for prompt in prompts]
+    if any(are_texts):
         tokenizer = tokenizer or trunk.tokenizer
-        if not all(spoken) or tokenizer is None:
+        if not all(are_texts) or tokenizer is None:
             raise ValueError("prompts must be texts, with a tokenizer, or lists of tokens, not some of each")
-    tokens = [[int(t) for t in (_encode(tokenizer, prompt) if any(spoken) else prompt)] for prompt in prompts]
+    tokens = [[int(t) for t in (_encode(tokenizer, prompt) if any(are_texts) else prompt)] for prompt in prompts]
     count = _checked_count(tokens, trunk, max_new_tokens)
     if beams < 1:
         raise ValueError(f"beams is {beams}; it must be at least 1")
@@ -68,40 +68,40 @@ def generate(
     was_training = policy.training
     policy.eval()
     try:
-        text = Text(trunk, embed, tokens)
+        state = DecodingState(trunk, embed, tokens)
         if beams > 1:
-            written = beam_search(text, count, beams, end_token, length_penalty)
+            written = beam_search(state, count, beams, end_token, length_penalty)
         else:
             sampling = Sampling(temperature, top_k, top_p) if temperature else Sampling(top_k=1)
-            written = sample(text, count, sampling, end_token, seed)
+            written = sample(state, count, sampling, end_token, seed)
     finally:
         policy.train(was_training)
-    return [tokenizer.decode(row, skip_special_tokens=True) for row in written] if any(spoken) else written
+    return [tokenizer.decode(row, skip_special_tokens=True) for row in written] if any(are_texts) else written
 
 
-def speaker(policy: Any) -> tuple[Backbone, Embed]:
-    """Return a policy's backbone, and how it embeds tokens that it has read or written; ValueError if it has none."""
+def token_model(policy: Any) -> tuple[Backbone, Embed]:
+    """Return a policy's backbone and its embedding of tokens; ValueError if its actions are not the tokens it reads."""
     if isinstance(policy, Backbone):
-        return policy, lambda tokens, positions, own: policy.embed(tokens, positions)
+        return policy, lambda tokens, positions, generated: policy.embed(tokens, positions)
     trunk = getattr(policy, "trunk", None)
     if not isinstance(trunk, Backbone):
         raise ValueError(f"{type(policy).__name__} reads no tokens: it is no Backbone and has none as its trunk")
     if policy.action_net is not None or policy.encoder is not None:
         raise ValueError("the policy reads more than tokens, or its actions are not tokens; generate from its trunk")
 
-    def embed(tokens: Tensor, positions: Tensor, own: bool) -> Tensor:
-        return policy.embedded({"tokens": tokens, "token_mask": torch.full_like(tokens, own)}, positions)
+    def embed(tokens: Tensor, positions: Tensor, generated: bool) -> Tensor:
+        return policy.embed_tokens({"tokens": tokens, "token_mask": torch.full_like(tokens, generated)}, positions)
 
     return trunk, embed
 
 
 def _encode(tokenizer: Any, prompt: Any) -> list[int]:
-    found = tokenizer.encode(prompt)
-    return found.ids if hasattr(found, "ids") else found
+    encoded = tokenizer.encode(prompt)
+    return encoded.ids if hasattr(encoded, "ids") else encoded  # `tokenizers` returns an object, `transformers` a list
 
 
 def _checked_count(prompts: list[list[int]], trunk: Backbone, count: int | None) -> int:
-    """Return how many tokens to write; ValueError where prompts or their continuations do not fit."""
+    """Return how many tokens to generate; ValueError where prompts or their continuations do not fit."""
     longest = max(map(len, prompts))
     count = trunk.window - longest if count is None else count
     if count < 1 or longest + count > trunk.window:
@@ -110,41 +110,42 @@ def _checked_count(prompts: list[list[int]], trunk: Backbone, count: int | None)
         )
     for prompt in prompts:
         if not prompt:
-            raise ValueError("a prompt is empty; there must be a token to go on from")
+            raise ValueError("a prompt is empty; it must have a token to continue from")
         if min(prompt) < 0 or max(prompt) >= trunk.vocab_size:
             raise ValueError(f"tokens are {min(prompt)} to {max(prompt)}; they must be 0 to {trunk.vocab_size - 1}")
     return count
 
 
-class Text:
-    """N rows that have been read, and what is needed to read on.
+class DecodingState:
+    """N rows that have been read, with their cache.
 
     Attributes:
         logits: (N, V), of each row's next token, float32 or wider.
+        positions: (N,) int64, of each row's next token.
     """
 
     def __init__(self, trunk: Backbone, embed: Embed, prompts: list[list[int]]) -> None:
         self.trunk, self.embed = trunk, embed
         device = next(trunk.parameters()).device
-        self.positions = torch.tensor([len(prompt) for prompt in prompts], device=device)  # (N,), of the next token
-        self.bound = max(map(len, prompts))
-        tokens = torch.tensor([token for prompt in prompts for token in prompt], device=device)
-        layout = Layout.of(self.positions, len(tokens), self.bound)
+        self.positions = torch.tensor([len(prompt) for prompt in prompts], device=device)
+        self.max_position = max(map(len, prompts))  # exclusive
+        tokens = torch.tensor([token for prompt in prompts for token in prompt], device=device)  # (P,)
+        layout = Layout.of(self.positions, len(tokens), self.max_position)
         self.cache = trunk.new_cache(len(prompts))
-        into = torch.arange(len(prompts), device=device)
-        features = trunk.prefill(embed(tokens, layout.positions, False), layout, self.cache, into)
-        self.logits = self._logits(features[self.positions.cumsum(0) - 1])
+        rows = torch.arange(len(prompts), device=device)
+        features = trunk.prefill(embed(tokens, layout.positions, False), layout, self.cache, rows)  # (P, D)
+        self.logits = self._logits(features[self.positions.cumsum(0) - 1])  # of each prompt's last token
 
-    def read(self, tokens: Tensor) -> None:
-        """Read one more token of every row, (N,)."""
-        self.bound += 1
+    def append(self, tokens: Tensor) -> None:
+        """Read one more token of every row, (N,) int64."""
+        self.max_position += 1
         x = self.embed(tokens, self.positions, True)
-        self.logits = self._logits(self.trunk.decode(x, self.positions, self.cache, self.bound))
+        self.logits = self._logits(self.trunk.decode(x, self.positions, self.cache, self.max_position))
         self.positions = self.positions + 1
 
     def select(self, rows: Tensor) -> None:
-        """Go on with `rows` (M,) int64 of the rows so far, in this order."""
-        self.cache = select_rows(self.cache, rows, self.trunk.cache_row_dim)
+        """Keep only `rows` (M,) int64, in this order; a row may be repeated."""
+        self.cache = select_cache_rows(self.cache, rows, self.trunk.cache_row_dim)
         self.positions, self.logits = self.positions[rows], self.logits[rows]
 
     def _logits(self, features: Tensor) -> Tensor:
@@ -152,71 +153,79 @@ class Text:
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
-def select_rows(cache: Any, rows: Tensor, dim: int) -> Any:
-    """Return `rows` (M,) int64 of a cache: of every tensor in its lists, tuples and dicts, along dimension `dim`."""
+def select_cache_rows(cache: Any, rows: Tensor, dim: int) -> Any:
+    """Return `rows` (M,) int64 of a cache, along dimension `dim` of every tensor in its lists, tuples and dicts.
+
+    Raises TypeError for any other container.
+    """
     if isinstance(cache, Tensor):
         return cache.index_select(dim, rows)
     if isinstance(cache, dict):
-        return {name: select_rows(part, rows, dim) for name, part in cache.items()}
+        return {name: select_cache_rows(part, rows, dim) for name, part in cache.items()}
     if type(cache) in (list, tuple):
-        return type(cache)(select_rows(part, rows, dim) for part in cache)
+        return type(cache)(select_cache_rows(part, rows, dim) for part in cache)
     raise TypeError(
-        f"a cache holds a {type(cache).__name__}; its rows can be taken of tensors, lists, tuples and dicts"
+        f"a cache holds a {type(cache).__name__}; rows can be selected from tensors, lists, tuples and dicts"
     )
 
 
-def sample(text: Text, count: int, sampling: Sampling, end_token: int | None, seed: int | None) -> list[list[int]]:
-    """Draw up to `count` tokens a row; `Sampling(top_k=1)` is greedy decoding."""
+def sample(
+    state: DecodingState, count: int, sampling: Sampling, end_token: int | None, seed: int | None
+) -> list[list[int]]:
+    """Return up to `count` tokens of each of N rows; `Sampling(top_k=1)` is greedy decoding."""
     generator = None
     if seed is not None:
-        generator = torch.Generator(text.logits.device).manual_seed(seed)
+        generator = torch.Generator(state.logits.device).manual_seed(seed)
     written: list[Tensor] = []
-    ended = torch.zeros_like(text.positions, dtype=torch.bool)
+    ended = torch.zeros_like(state.positions, dtype=torch.bool)
     while True:
-        logits = text.logits
+        logits = state.logits
         if sampling.top_k != 1:
-            logits = shaped(logits, support(logits, sampling), sampling)
-            # Gumbel's trick: the largest of log p + g is distributed as p (Maddison et al., 2014).
+            logits = adjusted_log_probs(logits, top_k_top_p_mask(logits, sampling), sampling)
+            # Gumbel-max: argmax of log p + g with g = -log Exp(1) is distributed as p (Maddison et al., 2014).
             logits = logits - torch.empty_like(logits).exponential_(generator=generator).log()
         written.append(logits.argmax(dim=-1))
         ended |= written[-1] == end_token if end_token is not None else False
         if len(written) == count or bool(ended.all()):
-            return [_until(row, end_token) for row in torch.stack(written, dim=1).tolist()]
-        text.read(written[-1])
+            return [_truncated(row, end_token) for row in torch.stack(written, dim=1).tolist()]
+        state.append(written[-1])
 
 
-def _until(row: list[int], end_token: int | None) -> list[int]:
+def _truncated(row: list[int], end_token: int | None) -> list[int]:
+    """Return the tokens up to and including the first end token."""
     return row[: row.index(end_token) + 1] if end_token in row else row
 
 
-def beam_search(text: Text, count: int, beams: int, end_token: int | None, length_penalty: float) -> list[list[int]]:
-    """Return, of each of N rows, the best continuation found with K = `beams` candidates at every length.
+def beam_search(
+    state: DecodingState, count: int, beams: int, end_token: int | None, length_penalty: float
+) -> list[list[int]]:
+    """Return the best continuation of each of N rows found with K = `beams` hypotheses at every length.
 
-    Best is what has the largest sum of log-probs / length ** `length_penalty`, the end token included: 0 takes the most
-    probable continuation, which favours short ones; 1, the mean, does not; more favours long ones. A continuation
-    counts as ended if its end token brings it among the K best of its length. A row's search ends when none of its
-    candidates can become better than the best that has ended, so none is missed by stopping early.
+    The best maximises (sum of log-probs) / length ** `length_penalty`, the end token included: 0 takes the most
+    probable continuation, which favours short ones; 1 the mean; larger values favour long ones. A hypothesis counts as
+    ended if its end token is among the K best extensions of its length. A row's search stops when none of its
+    hypotheses can become better than its best ended one, so stopping early changes no result.
     """
-    rows, vocab_size = text.logits.shape
-    device = text.logits.device
-    text.select(torch.arange(rows, device=device).repeat_interleave(beams))
-    sums = text.logits.new_full((rows, beams), -torch.inf)  # of log-probs; at first all candidates are the same
-    sums[:, 0] = 0.0
+    rows, vocab_size = state.logits.shape
+    device = state.logits.device
+    state.select(torch.arange(rows, device=device).repeat_interleave(beams))
+    sums = state.logits.new_full((rows, beams), -torch.inf)  # (N, K), of log-probs
+    sums[:, 0] = 0.0  # all hypotheses are still equal: only the first counts
     written = torch.zeros(rows, beams, count, dtype=torch.long, device=device)
-    best = text.logits.new_full((rows,), -torch.inf)
+    best = state.logits.new_full((rows,), -torch.inf)
     best_written, best_length = written[:, 0].clone(), torch.zeros(rows, dtype=torch.long, device=device)
-    first = torch.arange(rows, device=device)[:, None] * beams  # of each row's beams
+    offset = torch.arange(rows, device=device)[:, None] * beams  # (N, 1), a row's first hypothesis among the N K
 
     for length in range(1, count + 1):
-        total = sums[:, :, None] + text.logits.log_softmax(dim=-1).view(rows, beams, vocab_size)
-        # Twice as many as beams: each beam ends in one way at most, so K of them go on.
-        found, place = total.flatten(1).topk(min(2 * beams, beams * vocab_size))
+        total = sums[:, :, None] + state.logits.log_softmax(dim=-1).view(rows, beams, vocab_size)  # (N, K, V)
+        # 2 K extensions: at most one of each hypothesis is an end token, so at least K of them continue.
+        found, place = total.flatten(1).topk(min(2 * beams, beams * vocab_size))  # (N, 2 K)
         origin, token = place // vocab_size, place % vocab_size
         texts = written.gather(1, origin[:, :, None].expand(-1, -1, count))
         texts[:, :, length - 1] = token
         ends = torch.zeros_like(token, dtype=torch.bool) if end_token is None else token == end_token
         closed = ends.clone()
-        closed[:, beams:] = False
+        closed[:, beams:] = False  # ended outside the K best
         if length == count:
             closed[:] = True
         score, which = (found.masked_fill(~closed, -torch.inf) / length**length_penalty).max(dim=1)
@@ -225,12 +234,12 @@ def beam_search(text: Text, count: int, beams: int, end_token: int | None, lengt
         best_written = torch.where(better[:, None], texts[torch.arange(rows, device=device), which], best_written)
         best_length = torch.where(better, length, best_length)
 
-        sums, going = found.masked_fill(ends, -torch.inf).topk(beams)
-        # Sums only fall, so a candidate's best score is today's sum over the most favourable length.
+        sums, kept = found.masked_fill(ends, -torch.inf).topk(beams)
+        # Log-probs only lower a sum, so its best future score is the present sum over the most favourable length.
         favourable = (count if length_penalty > 0 else length + 1) ** length_penalty
         if length == count or not bool((sums[:, 0] / favourable > best).any()):
             break
-        written = texts.gather(1, going[:, :, None].expand(-1, -1, count))
-        text.select((first + origin.gather(1, going)).flatten())
-        text.read(token.gather(1, going).flatten())
+        written = texts.gather(1, kept[:, :, None].expand(-1, -1, count))
+        state.select((offset + origin.gather(1, kept)).flatten())
+        state.append(token.gather(1, kept).flatten())
     return [row[:n] for row, n in zip(best_written.tolist(), best_length.tolist(), strict=True)]

@@ -1,8 +1,11 @@
 """Many states in one causal pass: the states of an episode are the prefixes of one text.
 
-Token windows are append-only, so the observation at the end of a run of steps holds the texts of all observations in
-it, and a causal network that reads it once gives at position length - 1 what it would give at each of them: the update
-costs one pass an episode in place of one a token. A run ends where an episode ends or the window drops its oldest half.
+Token windows are append-only, so the last observation of a run of steps contains the texts of all observations in it.
+A causal network that reads it once has at position length - 1 of each observation the features that reading that
+observation alone would give: an update costs one pass an episode instead of one a token. A run ends where an episode
+ends or the window drops its oldest half.
+
+M states, S texts, P packed tokens; rollouts are (T, N, ...), T steps of N rows, and a flat index is row * T + step.
 """
 
 from collections.abc import Iterator
@@ -14,25 +17,25 @@ from torch import Tensor
 
 from agents.backbones import Layout
 
-TEXT_FIELDS = ("tokens", "token_mask")  # append-only: they are read once a run
+TEXT_FIELDS = ("tokens", "token_mask")  # append-only fields, read once a run
 
 
 @dataclass(frozen=True)
 class Sequences:
-    """M states as prefixes of S texts: state m is text `sequence[m]` up to and with `position[m]`."""
+    """M states as prefixes of S texts: state m is text `sequence[m]` up to and including `position[m]`."""
 
     texts: dict[str, Tensor]  # tokens, and token_mask where there is one, (S, T)
-    lengths: Tensor  # (S,) int64, how far each text must be read for its states
+    lengths: Tensor  # (S,) int64, tokens of each text that its states need
     sequence: Tensor  # (M,) int64
     position: Tensor  # (M,) int64
     fields: dict[str, Tensor]  # every other field of the M observations, (M, ...)
-    flat: Tensor | None = None  # (M,) int64, the states' places in a rollout
+    flat: Tensor | None = None  # (M,) int64, the states' flat indices in a rollout
 
     @classmethod
     def of(cls, obs: dict[str, Tensor]) -> "Sequences":
-        """Return observations (B, ...) as B texts of one state each."""
+        """Return observations (B, ...), with `length` (B,) or (B, 1), as B texts of one state each."""
         position = last_position(obs["length"])
-        texts, fields = _parted(obs)
+        texts, fields = _split_text_fields(obs)
         return cls(texts, position + 1, torch.arange(len(position), device=position.device), position, fields)
 
     def __getitem__(self, chosen: slice | Tensor) -> "Sequences":
@@ -45,42 +48,46 @@ class Sequences:
         return len(self.sequence)
 
     def packed(self, shared: bool = False) -> tuple[dict[str, Tensor], Layout, Tensor]:
-        """Return the texts' tokens (P,), their layout, and each state's place among them, (M,).
+        """Return the text fields (P,) packed, their layout, and each state's index among the P tokens, (M,).
 
-        With `shared`, texts that begin alike have the tokens of their common beginning once.
+        With `shared`, the tokens of common prefixes stand in it once; see `share_prefixes`.
         """
-        total, longest = torch.stack((self.lengths.sum(), self.lengths.max())).tolist()
+        total, longest = torch.stack((self.lengths.sum(), self.lengths.max())).tolist()  # one wait
         layout = Layout.of(self.lengths, total, longest)
         if shared:
-            layout = share_beginnings(layout, self.texts, self.lengths)
+            layout = share_prefixes(layout, self.texts, self.lengths)
         texts = {name: value[layout.rows, layout.columns] for name, value in self.texts.items()}
         if layout.index is not None:
             return texts, layout, layout.index[self.sequence, self.position]
         return texts, layout, (self.lengths.cumsum(0) - self.lengths)[self.sequence] + self.position
 
-    def parts(self, max_tokens: int) -> Iterator[tuple["Sequences", Tensor]]:
-        """Yield groups of texts of at most `max_tokens` together, or one, and which of the M states are theirs."""
+    def chunks(self, max_tokens: int) -> Iterator[tuple["Sequences", Tensor]]:
+        """Yield groups of texts of at most `max_tokens` together (or of one text), and which of the M states they have.
+
+        Each comes as (sequences, indices (m,) int64 of its states).
+        """
         ends = self.lengths.cumsum(0).tolist()
         begin = 0
         while begin < len(ends):
-            read = ends[begin - 1] if begin else 0
+            tokens_before = ends[begin - 1] if begin else 0
             end = begin + 1
-            while end < len(ends) and ends[end] - read <= max_tokens:
+            while end < len(ends) and ends[end] - tokens_before <= max_tokens:
                 end += 1
-            mine = ((self.sequence >= begin) & (self.sequence < end)).nonzero().flatten()
-            part = self[mine]
+            indices = ((self.sequence >= begin) & (self.sequence < end)).nonzero().flatten()
+            chunk = self[indices]
             texts = {name: value[begin:end] for name, value in self.texts.items()}
-            yield replace(part, texts=texts, lengths=self.lengths[begin:end], sequence=part.sequence - begin), mine
+            lengths, sequence = self.lengths[begin:end], chunk.sequence - begin
+            yield replace(chunk, texts=texts, lengths=lengths, sequence=sequence), indices
             begin = end
 
 
-def placed(obs: Any, flat: Tensor) -> Any:
-    """Return observations with their places in the rollout buffer, (M,) flat indices."""
+def with_flat_indices(obs: Any, flat: Tensor) -> Any:
+    """Return the observations of M states with their flat indices (M,) in the rollout buffer."""
     return replace(obs, flat=flat) if isinstance(obs, Sequences) else {**obs, "flat": flat}
 
 
-def places(obs: Any) -> Tensor | None:
-    """Return where observations stand in the rollout buffer that they come from, (M,) flat indices, if they do."""
+def flat_indices(obs: Any) -> Tensor | None:
+    """Return the flat indices (M,) that `with_flat_indices` added; None for observations without."""
     return obs.flat if isinstance(obs, Sequences) else obs.get("flat") if isinstance(obs, dict) else None
 
 
@@ -90,37 +97,44 @@ def on_device(obs: dict[str, Tensor], device: torch.device | str) -> dict[str, T
 
 
 def last_position(length: Tensor) -> Tensor:
-    """Return the position (N,) of the last token of texts of `length` (N,) or (N, 1); an empty text reads one pad."""
+    """Return the position (N,) int64 of the last token of texts of `length` (N,) or (N, 1); 0 for an empty text."""
     return (length.long().view(-1) - 1).clamp(min=0)
 
 
-def _parted(obs: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Return the fields that are texts, and the others."""
+def _split_text_fields(obs: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return the fields that are texts, and the other fields."""
     texts = {name: obs[name] for name in TEXT_FIELDS if name in obs}
     return texts, {name: value for name, value in obs.items() if name not in texts}
 
 
-def share_beginnings(layout: Layout, texts: dict[str, Tensor], lengths: Tensor) -> Layout:
-    """Return a layout in which equal beginnings of texts are one run of tokens, as in a trie.
+def share_prefixes(layout: Layout, texts: dict[str, Tensor], lengths: Tensor) -> Layout:
+    """Return a layout in which common prefixes of texts are packed once, as in a trie.
 
-    A causal network gives a token the same features in every text that has the same tokens up to it: so the prompts of
-    a group of answers are read once.
+    A causal network gives a token the same features in every text that has the same tokens up to it, so the prompt of a
+    group of answers is read once.
+
+    Args:
+        layout: of the S texts, all from position 0.
+        texts: the text fields, (S, T) each.
+        lengths: (S,) int64, tokens of each text.
     """
     shape, index = layout.shape, torch.zeros(layout.shape, dtype=torch.long, device=lengths.device)
-    prefix = torch.zeros_like(lengths)  # the number of each text's beginning among those of its length
-    going, rows, columns, total = torch.arange(shape[0], device=lengths.device), [], [], 0
+    prefix = torch.zeros_like(lengths)  # (S,), the trie node that each text has reached
+    active, rows, columns, total = torch.arange(shape[0], device=lengths.device), [], [], 0
     for column in range(shape[1]):
-        going = going[lengths[going] > column]
-        name = torch.stack([prefix[going], *(value[going, column].long() for value in texts.values())])
-        names, member = torch.unique(name, dim=1, return_inverse=True)
-        prefix[going] = member
-        index[going, column] = total + member
-        first = torch.full_like(names[0], shape[0]).scatter_reduce(0, member, going, "amin")
+        active = active[lengths[active] > column]  # texts that have a token here
+        # A node of the next level is its parent and its token.
+        key = torch.stack([prefix[active], *(value[active, column].long() for value in texts.values())])
+        nodes, node = torch.unique(key, dim=1, return_inverse=True)
+        prefix[active] = node
+        index[active, column] = total + node
+        # One of the texts through each node stands for it: the first.
+        first = torch.full_like(nodes[0], shape[0]).scatter_reduce(0, node, active, "amin")
         rows.append(first)
         columns.append(torch.full_like(first, column))
         total += len(first)
-    chosen = torch.cat(columns)
-    return Layout(torch.cat(rows), chosen, chosen, shape, None, shape[1], index)
+    packed_columns = torch.cat(columns)  # (P,)
+    return Layout(torch.cat(rows), packed_columns, packed_columns, shape, None, shape[1], index)
 
 
 def find_runs(lengths: Tensor, dones: Tensor) -> Tensor:
@@ -132,6 +146,7 @@ def find_runs(lengths: Tensor, dones: Tensor) -> Tensor:
     """
     last = torch.empty_like(lengths, dtype=torch.long)
     last[-1] = len(lengths) - 1
+    # A text that does not grow is another one, or its window has dropped the oldest half; an empty one has no prefix.
     broken = dones[:-1] | (lengths[1:] <= lengths[:-1]) | (lengths[:-1] < 1)
     for t in range(len(lengths) - 2, -1, -1):
         last[t] = torch.where(broken[t], t, last[t + 1])
@@ -139,15 +154,15 @@ def find_runs(lengths: Tensor, dones: Tensor) -> Tensor:
 
 
 def gather(observations: dict[str, Tensor], last: Tensor | None, steps: Tensor, rows: Tensor) -> Any:
-    """Return the states (steps, rows), (M,) each, of observations, (T, N, ...) each.
+    """Return the states at (steps, rows), (M,) int64 each, of observations (T, N, ...).
 
-    Texts are a `Sequences`, given the `last` step of each one's run, (T, N); without it, a dict of (M, ...).
+    With `last` (T, N), each step's last step of its run, they are a `Sequences`; without it a dict of (M, ...).
     """
     if last is None:
         return {name: value[steps, rows] for name, value in observations.items()}
-    ends = last[steps, rows] * last.shape[1] + rows  # a run's name: the flat index of its last step
+    ends = last[steps, rows] * last.shape[1] + rows  # (M,), a run is identified by its last step
     runs, sequence = torch.unique(ends, return_inverse=True)
-    texts, others = _parted(observations)
+    texts, others = _split_text_fields(observations)
     texts = {name: value.flatten(0, 1)[runs] for name, value in texts.items()}
     position = last_position(observations["length"][steps, rows])
     lengths = torch.zeros_like(runs).scatter_reduce(0, sequence, position + 1, "amax")
@@ -156,15 +171,15 @@ def gather(observations: dict[str, Tensor], last: Tensor | None, steps: Tensor, 
 
 
 def shuffled_by_run(last: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
-    """Return flat indices row * T + step with the steps of a run together, and where each run ends among them, (R,).
+    """Return flat indices (K,) with the steps of a run together, and where each of R runs ends among them, (R,).
 
-    `order` (K,) holds flat indices in a random order; a run stands where the first of its steps does in it.
+    `order` (K,) holds flat indices in a random order; a run takes the place of the first of its steps.
     """
     time = len(last)
-    name = order // time * time + last[order % time, order // time]  # the flat index of the run's last step
-    names, run = torch.unique(name, return_inverse=True)
+    key = order // time * time + last[order % time, order // time]  # (K,), flat index of the run's last step
+    keys, run = torch.unique(key, return_inverse=True)
     place = torch.arange(len(order), device=order.device)
-    first = torch.full_like(names, len(order)).scatter_reduce(0, run, place, "amin")
+    first = torch.full_like(keys, len(order)).scatter_reduce(0, run, place, "amin")
     by_run = torch.argsort(first[run], stable=True)
     ends = torch.nonzero(first[run][by_run].diff()).flatten() + 1
     return order[by_run], torch.cat((ends, ends.new_tensor([len(order)])))
@@ -173,8 +188,8 @@ def shuffled_by_run(last: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
 def balanced_cuts(ends: Tensor, batch_size: int) -> list[int]:
     """Return the sizes of minibatches of whole runs that end at `ends` (R,), of about `batch_size` states or fewer.
 
-    Their number is that of full minibatches; each cut is moved to the nearest end of a run, and one without a run of
-    its own is left out.
+    Their number is ceil(states / batch_size); each cut is moved to the nearest end of a run, and cuts that coincide
+    become one.
     """
     total = int(ends[-1])
     count = -(-total // batch_size)

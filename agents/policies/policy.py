@@ -3,6 +3,8 @@
 It overrides what SB3's algorithms call (`forward`, `evaluate_actions`, `get_distribution`, `predict_values`,
 `_predict`) rather than SB3's features extractor, because the mask of legal actions must reach the distribution and
 because SB3 turns integer observations into floats on the way to an extractor.
+
+B states, T window, A actions, V vocabulary, D width, P packed tokens, M states of a `Sequences`.
 """
 
 from collections.abc import Callable
@@ -27,39 +29,41 @@ from agents.policies.decoding import Reader
 from agents.policies.encoders import FieldEncoder
 from agents.policies.lora import add_low_rank, freeze, weight_decay_groups
 from agents.policies.packing import Sequences
-from agents.policies.sampling import ILLEGAL, Sampling, sample, shaped, support
+from agents.policies.sampling import ILLEGAL, Sampling, adjusted_log_probs, sample, top_k_top_p_mask
 from llm_envs.validation import check_choice
 
 # Adam for small transformers, as nanoGPT has it. With SB3's eps=1e-5 and beta2=0.999 a warm start on 3-digit addition
 # reached 24 % exact match where this reached 89 % (600 steps of 256 problems).
 ADAM = {"betas": (0.9, 0.99), "eps": 1e-8, "fused": True}
-Observations = PyTorchObs | Sequences  # SB3's tensors, or many states in one pass
-# (observations, actions, distribution, log-probs) -> what takes the entropy's place in SB3's losses, (M,)
+Observations = PyTorchObs | Sequences  # tensors as SB3 has them, or many states in one pass
+# (observations, actions, distribution, log-probs) -> (M,), in place of the entropy in SB3's losses
 Regularizer = Callable[[Observations, Tensor, Distribution, Tensor], Tensor]
-TOKEN_FIELDS = ("tokens", "length", "token_mask", "action_mask")  # fields with a meaning; all others are encoded
+TOKEN_FIELDS = ("tokens", "length", "token_mask", "action_mask")  # not for the encoder
 
 
 class TransformerPolicy(ActorCriticPolicy):
     """Actor and critic on one trunk: a transformer, or another `Backbone`.
 
-    With `tokens` (B, T) and `length` in the observation, the features are the trunk's at the last token; where the
+    With `tokens` (B, T) and `length` (B,) in the observation, the features are the trunk's at the last token; where the
     actions are the tokens, the actor's head is the trunk's own output layer. All other fields go through a
-    `FieldEncoder` and are added. Without tokens the encoder is all there is. `action_mask` (B, A) masks logits,
-    `token_mask` (B, T) is embedded, so that what the policy wrote differs from what the world wrote.
+    `FieldEncoder`, whose features are added. Without tokens there is no trunk, only the encoder. `action_mask` (B, A)
+    masks logits; `token_mask` (B, T) is embedded, so that the policy's own tokens differ from the world's.
+
+    Raises TypeError for a field or an action space of another kind, ValueError for an option out of range.
 
     Args:
         observation_space: a Dict of Boxes, or one Box.
         action_space: Discrete, or a Box (a diagonal Gaussian).
         lr_schedule: SB3's.
-        backbone: {"kind": "transformer", "width": 128, "layers": 4, "heads": 4, "positions": "rotary"}; for the other
-            kinds see `agents.backbones`.
-        shared_value: let the value's loss shape the trunk too. Off, the critic reads features that it does not change:
-            a fresh critic otherwise undoes what a warm-started actor has learned.
+        backbone: {"kind": "transformer", "width": 128, "layers": 4, "heads": 4, "positions": "rotary"}; the other
+            kinds are in `agents.backbones`.
+        shared_value: let the value loss train the trunk too. Otherwise the critic reads detached features: a fresh
+            critic's gradients undo what a warm-started actor has learned.
         sampling: `agents.policies.sampling.Sampling`'s arguments: temperature, top_k, top_p, epsilon.
-        max_tokens_per_pass: most tokens in one pass of the trunk; larger updates recompute group by group, for memory.
-        autocast: None, or "bfloat16": precision of the trunk's matrix products.
-        frozen: names of parameters, or their beginnings, that do not train, such as "trunk.embedding".
-        low_rank: rank of LoRA adapters on the trunk's linear layers, whose own weights then do not train; 0 for none.
+        max_tokens_per_pass: most tokens in one pass of the trunk; larger updates take several, to save memory.
+        autocast: None, or "bfloat16": dtype of the trunk's matrix products.
+        frozen: names of parameters, or prefixes of them, that are not trained, such as "trunk.embedding".
+        low_rank: rank of LoRA adapters on the trunk's linear layers, whose own weights are then frozen; 0 for none.
         weight_decay: decoupled weight decay of the matrices; AdamW takes Adam's place.
         kwargs: SB3's ActorCriticPolicy's; those about extractors and `net_arch` have no effect.
     """
@@ -93,7 +97,7 @@ class TransformerPolicy(ActorCriticPolicy):
         self.shared_value, self.max_tokens_per_pass = shared_value, max_tokens_per_pass
         self.sampling = Sampling(**self.options["sampling"])  # type: ignore[arg-type]
         self.regularizer: Regularizer | None = None
-        self.shares_beginnings = False  # read what several texts begin with once; worth it for groups of one prompt
+        self.shares_prefixes = False  # read common prefixes once; pays for groups of answers to one prompt
         if weight_decay:
             kwargs.setdefault("optimizer_class", torch.optim.AdamW)
         kwargs["optimizer_kwargs"] = kwargs.get("optimizer_kwargs") or dict(ADAM)
@@ -105,8 +109,8 @@ class TransformerPolicy(ActorCriticPolicy):
     def _build(self, lr_schedule: Schedule) -> None:
         space = self.observation_space
         fields = dict(space.spaces) if isinstance(space, spaces.Dict) else {"": space}
-        self.speaks = "tokens" in fields and "length" in fields
-        others = {name: box for name, box in fields.items() if not (self.speaks and name in TOKEN_FIELDS)}
+        self.reads_tokens = "tokens" in fields and "length" in fields
+        others = {name: box for name, box in fields.items() if not (self.reads_tokens and name in TOKEN_FIELDS)}
         others.pop("action_mask", None)
         for name, box in others.items():
             if not isinstance(box, spaces.Box):
@@ -114,11 +118,11 @@ class TransformerPolicy(ActorCriticPolicy):
         network, config = configure(self.options["backbone"])
         self.trunk: Backbone | None = None
         self.mask_embedding = None
-        if self.speaks:
+        if self.reads_tokens:
             tokens = fields["tokens"]
             self.trunk = network(int(tokens.high.max()) + 1, tokens.shape[0], config)  # type: ignore
         width = self.trunk.width if self.trunk is not None else config.width
-        if self.speaks and "token_mask" in fields:
+        if self.reads_tokens and "token_mask" in fields:
             self.mask_embedding = nn.Embedding(2, width)
             nn.init.normal_(self.mask_embedding.weight, std=0.02)
         self.encoder = FieldEncoder(others, width) if others else None  # type: ignore[arg-type]
@@ -136,7 +140,7 @@ class TransformerPolicy(ActorCriticPolicy):
         self.optimizer = self.optimizer_class(groups, lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore
 
     def _build_actor(self, width: int) -> None:
-        """Make `action_net`; None where the actions are the tokens and the trunk's output layer serves as the head."""
+        """Make `action_net`; None where the actions are the tokens and the trunk's output layer is the head."""
         self.action_net: nn.Linear | None = None  # type: ignore[assignment]
         if isinstance(self.action_space, spaces.Box):
             size = int(torch.Size(self.action_space.shape).numel())
@@ -150,75 +154,81 @@ class TransformerPolicy(ActorCriticPolicy):
     # ------------------------------------------------------------------ observation -> features -> heads
 
     def features(self, obs: Observations) -> Tensor:
-        """Return the features (B, D) from which both heads read; of `Sequences`, of their M states."""
+        """Return the features (B, D) that both heads read; of the M states of a `Sequences` (M, D)."""
         if self.trunk is None:
             return self.encoder(obs if isinstance(obs, dict) else {"": obs})  # type: ignore[misc]
         states = obs if isinstance(obs, Sequences) else Sequences.of(obs)  # type: ignore[arg-type]
-        return self._in_parts(lambda part: (self._features(part),), states)[0]
+        return self._in_chunks(lambda chunk: (self._features(chunk),), states)[0]
 
     def _features(self, states: Sequences) -> Tensor:
-        texts, layout, place = states.packed(self.shares_beginnings)
+        """Return features (M, D) from one causal pass over the states' texts."""
+        texts, layout, state_index = states.packed(self.shares_prefixes)  # (P,) each, layout, (M,)
         with self._precision():
-            latent = self.trunk.score(self.embedded(texts, layout.positions), layout)  # type: ignore[union-attr]
-        return self.with_fields(latent[place], states.fields)
+            latent = self.trunk.score(self.embed_tokens(texts, layout.positions), layout)  # type: ignore[union-attr]
+        return self.add_fields(latent[state_index], states.fields)  # (P, D) -> (M, D)
 
-    def _in_parts(self, function: Callable[..., tuple], states: Observations, *rest: Tensor) -> tuple[Tensor, ...]:
-        """Return function(states, *rest), in several passes if the texts are longer than `max_tokens_per_pass`.
+    def _in_chunks(self, function: Callable[..., tuple], states: Observations, *rest: Tensor) -> tuple[Tensor, ...]:
+        """Return function(states, *rest), in several passes if the texts exceed `max_tokens_per_pass`.
 
-        Each pass is recomputed in the backward pass, so that no more than one is in memory; the numbers are the same.
+        Activations of each pass are recomputed in the backward pass, so that memory holds those of one; the numbers
+        are the same.
         """
         limit = self.max_tokens_per_pass
         if limit is None or not isinstance(states, Sequences) or int(states.lengths.sum()) <= limit:
             return function(states, *rest)
-        found, places = [], []
-        for part, place in states.parts(limit):
-            chosen = [value[place] for value in rest]
-            found.append(checkpoint(function, part, *chosen, use_reentrant=False))
-            places.append(place)
-        back = torch.argsort(torch.cat(places))
-        return tuple(torch.cat(parts)[back] for parts in zip(*found, strict=True))
+        found, indices = [], []
+        for chunk, index in states.chunks(limit):
+            chosen = [value[index] for value in rest]
+            found.append(checkpoint(function, chunk, *chosen, use_reentrant=False))
+            indices.append(index)
+        back = torch.argsort(torch.cat(indices))  # chunks group states by text: restore the callers' order
+        return tuple(torch.cat(outputs)[back] for outputs in zip(*found, strict=True))
 
     def _precision(self) -> torch.autocast:
+        """Return the context of the trunk's forward pass: bfloat16 matrix products, or nothing."""
         on = self.options["autocast"] is not None
         return torch.autocast(self.device.type, torch.bfloat16, enabled=on)
 
-    def embedded(self, texts: dict[str, Tensor], positions: Tensor) -> Tensor:
-        """Return what the trunk reads, (P, D), of packed tokens and, where there is one, their token_mask, (P,)."""
+    def embed_tokens(self, texts: dict[str, Tensor], positions: Tensor) -> Tensor:
+        """Return the trunk's input (P, D) of packed tokens (P,) and, where the world has one, their token_mask (P,)."""
         x = self.trunk.embed(texts["tokens"].long(), positions)  # type: ignore[union-attr]
         return x if self.mask_embedding is None else x + self.mask_embedding(texts["token_mask"].long())
 
-    def with_fields(self, latent: Tensor, fields: dict[str, Tensor]) -> Tensor:
-        """Return the trunk's features (B, D) with those of the other fields added, in the heads' precision."""
+    def add_fields(self, latent: Tensor, fields: dict[str, Tensor]) -> Tensor:
+        """Return the trunk's features (B, D) plus those of the other fields (B, ...), in the heads' dtype."""
         latent = latent.to(self.value_net[0].weight.dtype)  # type: ignore[index]
         return latent if self.encoder is None else latent + self.encoder(fields)
 
     def value(self, features: Tensor) -> Tensor:
-        """Return values (B, 1); their loss shapes the trunk only with `shared_value`."""
+        """Return values (B, 1) of features (B, D); their loss trains the trunk only with `shared_value`."""
         return self.value_net(features if self.shared_value else features.detach())
 
     def logits(self, features: Tensor, obs: Observations) -> Tensor:
-        """Return the (B, A) logits of discrete actions, illegal ones at -1e8."""
+        """Return logits (B, A) of discrete actions at features (B, D), illegal ones at -1e8."""
         logits = self.trunk.unembed(features) if self.action_net is None else self.action_net(features)  # type: ignore
         mask = _fields(obs).get("action_mask")
         return logits if mask is None else logits.masked_fill(mask == 0, ILLEGAL)
 
-    def support(self, features: Tensor, obs: Observations) -> Tensor:
-        """Return the actions (B, A) bool that top-k and top-p leave."""
-        return support(self.logits(features, obs), self.sampling)
+    def top_k_top_p_mask(self, features: Tensor, obs: Observations) -> Tensor:
+        """Return the actions (B, A) bool that top-k and top-p keep; stored as `support` with the observations."""
+        return top_k_top_p_mask(self.logits(features, obs), self.sampling)
 
     def distribution(self, features: Tensor, obs: Observations) -> Distribution:
-        """Return the distribution over actions that is sampled from."""
+        """Return the distribution sampled from, over the actions of B states, at features (B, D).
+
+        A `support` (B, A) bool among the observations is the `top_k_top_p_mask` at the time of sampling.
+        """
         if isinstance(self.action_space, spaces.Box):
             gaussian = DiagGaussianDistribution(self.log_std.numel())
             return gaussian.proba_distribution(self.action_net(features), self.log_std)  # type: ignore[misc]
         logits = self.logits(features, obs)
         if self.sampling != Sampling():
-            allowed = _fields(obs).get("support")  # as it was when the action was drawn
-            if allowed is None and self.sampling.restricts:
-                allowed = support(logits, self.sampling)
-            logits = shaped(logits, allowed, self.sampling)
+            kept = _fields(obs).get("support")
+            if kept is None and self.sampling.restricts:
+                kept = top_k_top_p_mask(logits, self.sampling)
+            logits = adjusted_log_probs(logits, kept, self.sampling)
         categorical = CategoricalDistribution(int(self.action_space.n))  # type: ignore[attr-defined]
-        # SB3's own proba_distribution checks its arguments, which on a GPU waits for the device at every step.
+        # Not SB3's proba_distribution: it validates its arguments, which on a GPU waits for the device at every step.
         categorical.distribution = torch.distributions.Categorical(logits=logits, validate_args=False)
         return categorical
 
@@ -231,17 +241,20 @@ class TransformerPolicy(ActorCriticPolicy):
     def act(
         self, features: Tensor, obs: Observations, deterministic: bool = False, group: Group | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return actions (B, ...), values (B, 1) and log-probabilities (B,) at features (B, D) of observations."""
+        """Return actions (B, ...), values (B, 1) and log-probabilities (B,) at features (B, D) of observations.
+
+        With a `group`, this rank's actions are those that a single process would draw for its rows.
+        """
         distribution = self.distribution(features, obs)
         actions = sample(distribution, deterministic, group)
         return actions.reshape(-1, *self.action_space.shape), self.value(features), distribution.log_prob(actions)  # type: ignore[misc]
 
     def evaluate_actions(self, obs: Observations, actions: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return values (B, 1), log-probabilities (B,) and entropies (B,) of `actions`.
+        """Return values (B, 1), log-probabilities (B,) and entropies (B,) of `actions` (B, ...).
 
-        With a `regularizer` its value takes the entropy's place.
+        With a `regularizer` its value (B,) stands in place of the entropy.
         """
-        return self._in_parts(self._evaluate, obs, actions)  # type: ignore[return-value]
+        return self._in_chunks(self._evaluate, obs, actions)  # type: ignore[return-value]
 
     def _evaluate(self, obs: Observations, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         features = self._features(obs) if isinstance(obs, Sequences) else self.features(obs)
@@ -252,7 +265,7 @@ class TransformerPolicy(ActorCriticPolicy):
         return self.value(features), log_probs, self.regularizer(obs, actions, distribution, log_probs)
 
     def get_distribution(self, obs: Observations) -> Distribution:
-        """Return the distribution over actions."""
+        """Return the distribution sampled from, over the actions of B states."""
         return self.distribution(self.features(obs), obs)
 
     def predict_values(self, obs: Observations) -> Tensor:
@@ -269,10 +282,10 @@ class TransformerPolicy(ActorCriticPolicy):
         episode_start: np.ndarray | None = None,
         deterministic: bool = False,
     ) -> tuple[np.ndarray, Any]:
-        """Return actions and the state to pass with the next observations: what has been read of each row.
+        """Return actions and the state to pass with the next observations: a `Reader` with each row's cache.
 
-        `episode_start` is not needed: a row whose text does not go on from what was read is read anew. A state is of no
-        more use once the parameters have changed.
+        `episode_start` is not needed: a row whose text does not continue what was read is read from its start. A state
+        is out of date once the parameters have changed.
         """
         if self.trunk is None:
             return super().predict(observation, state, episode_start, deterministic)
@@ -290,4 +303,5 @@ class TransformerPolicy(ActorCriticPolicy):
 
 
 def _fields(obs: Observations) -> dict[str, Tensor]:
+    """Return the fields that are not texts; all fields of a dict."""
     return obs.fields if isinstance(obs, Sequences) else obs if isinstance(obs, dict) else {}

@@ -1,8 +1,8 @@
-"""Which actions are sampled, and how: temperature, top-k, top-p, epsilon-greedy, in that order, and the draw itself.
+"""How actions are sampled: temperature, top-k, top-p, epsilon-greedy, in that order, and the draw itself.
 
-Training must use the log-probs of the distribution that was really sampled from. Top-k and top-p cut it by the logits
-of the moment, so an update, whose logits have moved on, has to be given the actions that were left then: `support` is
-read once while acting and kept, `shaped` takes it.
+Training must use the log-probs of the distribution that was really sampled from. Top-k and top-p depend on the logits
+at the time of sampling, so an update, whose logits have changed, is given the mask from then: `top_k_top_p_mask` is
+computed once while acting and stored, `adjusted_log_probs` takes it. N rows, A actions.
 """
 
 import math
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from agents.distributed.group import Group
 
 ILLEGAL = -1e8  # logit of actions that cannot be drawn; finite, because with -inf gradients of KL and entropy are NaN
-LEGAL_ABOVE = -1e7  # policies give illegal actions -1e8; no legal logit is near
+LEGAL_ABOVE = -1e7  # separates legal logits, which are never so low, from illegal ones
 
 
 @dataclass(frozen=True)
@@ -40,68 +40,80 @@ class Sampling:
 
     @property
     def restricts(self) -> bool:
-        """Whether top-k or top-p leave actions out, so that `shaped` needs a support."""
+        """Whether top-k or top-p exclude actions, so that `adjusted_log_probs` needs their mask."""
         return self.top_k > 0 or self.top_p < 1.0
 
 
-def support(logits: Tensor, sampling: Sampling) -> Tensor:
-    """Return (N, A) bool: the actions that top-k and then top-p, renormalised, leave of logits (N, A).
+def top_k_top_p_mask(logits: Tensor, sampling: Sampling) -> Tensor:
+    """Return (N, A) bool: the actions that top-k and then top-p, renormalised, keep of logits (N, A).
 
-    Of actions that tie at the edge the first stay, so top-k leaves no more than k. At least one stays; illegal ones
-    (-1e8) never do, unless a row has no other.
+    Of actions that tie at the threshold the first stay, so top-k keeps no more than k. At least one is kept; illegal
+    ones (-1e8) never are, unless a row has no other.
     """
     legal = _legal(logits)
-    ordered, order = _heated(logits, sampling.temperature).sort(dim=-1, descending=True, stable=True)
+    ordered, order = _scaled(logits, sampling.temperature).sort(dim=-1, descending=True, stable=True)  # (N, A)
     kept = legal.gather(-1, order)
     if sampling.top_k:
         kept &= torch.arange(logits.shape[-1], device=logits.device) < sampling.top_k
     if sampling.top_p < 1.0:
         probs = ordered.masked_fill(~kept, -math.inf).softmax(-1)
-        before = nn.functional.pad(probs[..., :-1].cumsum(-1), (1, 0))  # mass of the more probable actions
+        # The nucleus is the shortest prefix that reaches p: an action stays while the mass before it is below p.
+        before = nn.functional.pad(probs[..., :-1].cumsum(-1), (1, 0))
         kept &= before < sampling.top_p
-    return torch.zeros_like(kept).scatter(-1, order, kept)
+    return torch.zeros_like(kept).scatter(-1, order, kept)  # back to the order of the actions
 
 
-def shaped(logits: Tensor, allowed: Tensor | None, sampling: Sampling) -> Tensor:
-    """Return the distribution sampled from as normalised log-probs (N, A); the logits themselves if nothing changes.
+def adjusted_log_probs(logits: Tensor, kept: Tensor | None, sampling: Sampling) -> Tensor:
+    """Return log-probs (N, A) of the distribution sampled from; the logits themselves if `sampling` changes nothing.
 
-    `allowed` (N, A) bool is what `support` gave when the action was sampled, None without top-k and top-p. Epsilon is
-    spread over all legal actions, also those not allowed. What cannot be drawn has about -1e8 and gradient 0.
+        pi(a) = (1 - epsilon) softmax(logits / temperature restricted to kept)_a + epsilon / #legal
+
+    Actions that cannot be drawn have about -1e8 and gradient 0. Epsilon goes to all legal actions, kept or not.
+
+    Args:
+        logits: (N, A), illegal actions at -1e8.
+        kept: (N, A) bool, the `top_k_top_p_mask` at the time of sampling; None without top-k and top-p.
+        sampling: how it was sampled.
+
+    Raises:
+        ValueError: top-k or top-p without `kept`.
     """
-    if sampling.restricts and allowed is None:
-        raise ValueError(f"{sampling} needs `allowed`, the support at the time of sampling")
-    if sampling == Sampling() and allowed is None:
+    if sampling.restricts and kept is None:
+        raise ValueError(f"{sampling} needs `kept`, the top_k_top_p_mask at the time of sampling")
+    if sampling == Sampling() and kept is None:
         return logits
     legal = _legal(logits)
-    drawable = legal if allowed is None else legal & allowed
-    log_probs = _heated(logits, sampling.temperature).masked_fill(~drawable, ILLEGAL).log_softmax(-1)
+    drawable = legal if kept is None else legal & kept
+    log_probs = _scaled(logits, sampling.temperature).masked_fill(~drawable, ILLEGAL).log_softmax(-1)
     if not sampling.epsilon:
         return log_probs
+    # The mixture in log space: log((1 - epsilon) p + epsilon u), with u uniform over the legal actions.
     uniform = legal.sum(-1, keepdim=True).to(logits.dtype).log().neg().expand_as(logits).masked_fill(~legal, ILLEGAL)
     policy = log_probs + (math.log1p(-sampling.epsilon) if sampling.epsilon < 1.0 else ILLEGAL)
     return torch.logaddexp(policy, uniform + math.log(sampling.epsilon))
 
 
 def sample(distribution: Distribution, deterministic: bool, group: Group | None = None) -> Tensor:
-    """Draw actions, or take the most likely ones; with a `group`, what one process would draw for this rank's rows.
+    """Return actions drawn from a distribution over N rows, or the most likely ones: (N,), or (N, ...) of a Gaussian.
 
-    For discrete actions the draw is bit for bit that of `Categorical.sample()` (an exponential race), without the check
-    of its arguments by which `torch.multinomial` waits for the device.
+    With a `group`, the actions are this rank's rows of what a single process would draw for all rows.
     """
     if deterministic:
         return distribution.mode()
     if isinstance(distribution, CategoricalDistribution):
-        probs = distribution.distribution.probs
-        return (probs / _own(probs, group, Tensor.exponential_)).argmax(dim=-1)
+        # argmax_a p_a / E_a with E_a ~ Exp(1) is distributed as p (an exponential race). It is bit for bit the draw of
+        # Categorical.sample(), without torch.multinomial's check of its arguments, which waits for the device.
+        probs = distribution.distribution.probs  # (N, A)
+        return (probs / _random_like(probs, group, Tensor.exponential_)).argmax(dim=-1)
     if group is not None:
         normal = distribution.distribution
         assert isinstance(normal, torch.distributions.Normal)
-        return normal.loc + normal.scale * _own(normal.loc, group, Tensor.normal_)
+        return normal.loc + normal.scale * _random_like(normal.loc, group, Tensor.normal_)
     return distribution.sample()
 
 
-def _own(like: Tensor, group: Group | None, fill: Callable[[Tensor], Tensor]) -> Tensor:
-    """Return random numbers of a tensor's shape: this rank's rows of those that `fill` draws for all ranks."""
+def _random_like(like: Tensor, group: Group | None, fill: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return random numbers of a tensor's shape: this rank's part of those that `fill` draws for all ranks."""
     size, rank = (1, 0) if group is None else (group.size, group.rank)
     return fill(like.new_empty((size, *like.shape)))[rank]
 
@@ -112,6 +124,6 @@ def _legal(logits: Tensor) -> Tensor:
     return legal | ~legal.any(-1, keepdim=True)
 
 
-def _heated(logits: Tensor, temperature: float) -> Tensor:
-    """Divide by the temperature; the largest becomes 0, so that a small temperature overflows nothing."""
+def _scaled(logits: Tensor, temperature: float) -> Tensor:
+    """Return logits / temperature, shifted so that the largest is 0: a small temperature then overflows nothing."""
     return ((logits - logits.detach().amax(-1, keepdim=True)) / temperature).clamp(min=ILLEGAL)

@@ -1,4 +1,7 @@
-"""A rollout as tensors on the policy's device, read back as whole episodes."""
+"""A rollout as tensors on the policy's device, read as minibatches of whole episodes.
+
+T steps of N rows, M states of a minibatch; a flat index is row * T + step.
+"""
 
 from collections.abc import Generator
 from typing import Any
@@ -11,17 +14,29 @@ from stable_baselines3.common.type_aliases import DictRolloutBufferSamples
 from torch import Tensor
 
 from agents.objectives.advantages import generalized_advantage
-from agents.policies.packing import balanced_cuts, find_runs, gather, placed, shuffled_by_run
+from agents.policies.packing import balanced_cuts, find_runs, gather, shuffled_by_run, with_flat_indices
 from llm_envs.validation import check_choice
 
 SAMPLES = ("actions", "values", "log_probs", "advantages", "returns")  # DictRolloutBufferSamples' fields, in its order
 
 
 class SequenceRolloutBuffer(BaseBuffer):
-    """A rollout of `buffer_size` steps of N rows, (T, N, ...) tensors on the policy's device.
+    """A rollout of `buffer_size` steps T of N rows: `observations` and `tensors`, (T, N, ...) each.
 
-    `order`, of the states in minibatches: "runs" yields whole episodes, or the parts of them that the rollout holds, so
-    that each text is read once an epoch; "stock" is SB3's own permutation, number for number.
+    Args:
+        buffer_size: T.
+        observation_space: SB3's.
+        action_space: SB3's.
+        device: of all tensors.
+        gae_lambda: lambda of the advantage estimate.
+        gamma: discount.
+        n_envs: N.
+        order: of the states in minibatches. "runs": whole episodes, or the parts of them that the rollout holds, so
+            that each text is read once an epoch; "stock": SB3's own permutation, number for number.
+
+    Attributes:
+        tensors: by name, (T, N) each but the actions: actions (T, N, ...), rewards, values, log_probs, advantages,
+            returns float32; dones, timeouts (truncated and not terminated), unused (steps that do not count) bool.
     """
 
     def __init__(
@@ -39,28 +54,28 @@ class SequenceRolloutBuffer(BaseBuffer):
         check_choice("order", order, ("runs", "stock"))
         self.order = order
         self.gae_lambda, self.gamma = gae_lambda, gamma
-        self.tensors: dict[str, Tensor] = {}  # allocated at the first rollout: loading a model to predict costs nothing
+        self.tensors: dict[str, Tensor] = {}  # allocated by the first rollout: predicting needs none
         self.observations: dict[str, Tensor] = {}
         self.final_observations: dict[str, Tensor] = {}
 
     def allocate(self, obs: dict[str, Tensor], actions: Tensor, keep_finals: bool) -> None:
-        """Make the tensors, shaped after one step's, unless they are there."""
+        """Allocate the tensors, once, with the shapes and dtypes of one step's observations (N, ...) and actions."""
         if self.tensors:
             return
 
-        def room(like: Tensor) -> Tensor:
+        def zeros(like: Tensor) -> Tensor:
             return torch.zeros((self.buffer_size, *like.shape), dtype=like.dtype, device=self.device)
 
-        self.observations = {name: room(value) for name, value in obs.items()}
-        self.final_observations = {name: room(value) for name, value in obs.items()} if keep_finals else {}
+        self.observations = {name: zeros(value) for name, value in obs.items()}
+        self.final_observations = {name: zeros(value) for name, value in obs.items()} if keep_finals else {}
         scalar = torch.zeros(self.n_envs)
-        self.tensors = {name: room(scalar) for name in ("rewards", *SAMPLES[1:])} | {
-            "actions": room(actions.float() if actions.is_floating_point() else actions)
+        self.tensors = {name: zeros(scalar) for name in ("rewards", *SAMPLES[1:])} | {
+            "actions": zeros(actions.float() if actions.is_floating_point() else actions)
         }
-        self.tensors |= {name: room(scalar.bool()) for name in ("dones", "timeouts", "unused")}
+        self.tensors |= {name: zeros(scalar.bool()) for name in ("dones", "timeouts", "unused")}
 
     def put(self, t: int, obs: dict[str, Tensor], **values: Tensor) -> None:
-        """Write one step: the observations acted on, and any of `tensors`."""
+        """Write step `t`: the observations acted on, (N, ...) each, and any of `tensors`, (N, ...) each."""
         for name, value in obs.items():
             self.observations[name][t] = value
         for name, value in values.items():
@@ -68,57 +83,59 @@ class SequenceRolloutBuffer(BaseBuffer):
 
     def finish(self, last_values: Tensor) -> None:
         """Compute advantages and returns; `last_values` (N,) belong to the observations after the last step."""
-        held = self.tensors
+        tensors = self.tensors
         advantages = generalized_advantage(
-            held["rewards"], held["values"], last_values, held["dones"], self.gamma, self.gae_lambda
+            tensors["rewards"], tensors["values"], last_values, tensors["dones"], self.gamma, self.gae_lambda
         )
-        held["advantages"][:], held["returns"][:] = advantages, advantages + held["values"]
+        # The value targets are TD(lambda) returns: A + V, as SB3 has them.
+        tensors["advantages"][:], tensors["returns"][:] = advantages, advantages + tensors["values"]
 
     # ------------------------------------------------------------------ reading
 
     @property
     def has_texts(self) -> bool:
-        """Whether the observations are texts, to be read once an episode."""
+        """Whether the observations are growing texts, each read once an episode."""
         return "tokens" in self.observations and "length" in self.observations
 
     def runs(self) -> Tensor | None:
-        """Return each step's last step of its run, (T, N), of texts; see `find_runs`."""
+        """Return each step's last step of its run, (T, N) int64; None without texts. See `find_runs`."""
         if not self.has_texts:
             return None
         return find_runs(self.observations["length"].view(self.buffer_size, -1), self.tensors["dones"])
 
     def permutation(self, unused: Tensor) -> Tensor:
-        """Return the flat indices row * T + step of all steps but the `unused` (T, N), in SB3's own random order."""
-        order = torch.as_tensor(np.random.permutation(unused.numel()), device=self.device)  # noqa: NPY002
+        """Return the flat indices (M,) of all steps but the `unused` (T, N) bool, in SB3's own random order."""
+        order = torch.as_tensor(np.random.permutation(unused.numel()), device=self.device)  # noqa: NPY002  # SB3's generator
         return order[~unused[order % self.buffer_size, order // self.buffer_size]]
 
-    def every(self) -> Tensor:
-        """Return the flat indices of all steps that count, (M,)."""
+    def valid_indices(self) -> Tensor:
+        """Return the flat indices (M,) of all steps that count, row by row."""
         return (~self.tensors["unused"].T.flatten()).nonzero().flatten()
 
     def get(self, batch_size: int | None = None) -> Generator[DictRolloutBufferSamples, None, None]:
-        """Yield minibatches of about `batch_size` states (None: all), in the order that `order` says.
+        """Yield minibatches of about `batch_size` states (None: all), in the order that `order` names.
 
-        Token observations come as `Sequences`, in any order: each text is read once a minibatch.
+        Token observations are `Sequences` in either order: each text is read once a minibatch.
         """
         last = self.runs()
         for chosen in self.minibatches(self.permutation(self.tensors["unused"]), last, batch_size):
             yield self.samples(chosen, last)
 
     def minibatches(self, order: Tensor, last: Tensor | None, batch_size: int | None) -> tuple[Tensor, ...]:
-        """Cut flat indices in a random order into minibatches, rearranged by run if `order` says so."""
+        """Return flat indices (M,) in random order cut into minibatches; with order "runs" of whole runs."""
         if last is not None and self.order == "runs":
             order, ends = shuffled_by_run(last, order)
             sizes = balanced_cuts(ends, batch_size) if batch_size else [len(order)]
         else:
+            # As SB3: full minibatches, then a smaller one with the rest.
             sizes = [batch_size or len(order)] * (len(order) // (batch_size or len(order)))
             sizes += [len(order) - sum(sizes)] if sum(sizes) < len(order) else []
         return order.split(sizes)
 
     def samples(self, flat: Tensor, last: Tensor | None) -> DictRolloutBufferSamples:
-        """Return the states at flat indices (M,) as SB3's `train()` takes them; `last` from `runs`, or None."""
-        rows, steps = flat // self.buffer_size, flat % self.buffer_size
-        observations = placed(gather(self.observations, last, steps, rows), flat)
+        """Return the states at flat indices (M,) in the form that SB3's `train()` reads; `last` is from `runs`."""
+        rows, steps = flat // self.buffer_size, flat % self.buffer_size  # (M,) each
+        observations = with_flat_indices(gather(self.observations, last, steps, rows), flat)
         return DictRolloutBufferSamples(observations, *(self.tensors[name][steps, rows] for name in SAMPLES))
 
     def _get_samples(self, batch_inds: np.ndarray, env: Any = None) -> Any:

@@ -1,9 +1,13 @@
 """Rollouts that stay on the device: a mixin over SB3's on-policy algorithms.
 
-`train()` of the algorithm stays Stable-Baselines3's. What changes is `collect_rollouts`: policy, environment and
-buffer exchange tensors through `TensorVecEnv.step_tensor`; rewards and episode statistics cross to the host once a
-rollout; each token is read once, with a key/value cache; the values of truncated episodes are computed in one batch
-after the rollout. With equal seeds the numbers are those of SB3's loop.
+The algorithm's `train()` stays Stable-Baselines3's; `collect_rollouts` differs from SB3's in four points:
+
+1. Policy, environment and buffer exchange tensors through `TensorVecEnv.step_tensor`.
+2. Rewards and episode statistics are copied to the host once a rollout.
+3. Each token is read once, with a key/value cache.
+4. The values of truncated episodes' final observations are computed in one batch after the rollout.
+
+With equal seeds the numbers are those of SB3's loop. N rows, T = `n_rollout_steps`, D features.
 """
 
 import time
@@ -25,7 +29,7 @@ from agents.policies.decoding import Plan, Reader
 from agents.policies.packing import on_device
 from agents.rollouts import cuda_graphs
 from agents.rollouts.buffer import SequenceRolloutBuffer
-from agents.rollouts.cuda_graphs import Acted
+from agents.rollouts.cuda_graphs import RolloutStep
 from llm_envs.adapters.sb3 import TensorVecEnv
 
 
@@ -38,17 +42,18 @@ class OnDeviceRollouts:
     env: Any  # this and the buffer are SB3's
     rollout_buffer: Any
     rollout_buffer_class: Any
-    vocabulary: str | None = None  # fingerprint of the words it has learned, saved with the model
+    vocabulary: str | None = None  # fingerprint of the vocabulary it was trained with, saved with the model
     _reader: Reader | None = None
     _graphs: cuda_graphs.StepGraphs | None = None
-    _running: np.ndarray | None = None  # (2, N): return and length of the episodes that go on
-    _signals: dict[str, Tensor] | None = None  # (N,) each: sums over the episodes that go on
+    _running: np.ndarray | None = None  # (2, N): return and length of unfinished episodes so far
+    _signals: dict[str, Tensor] | None = None  # (N,) each: sums over unfinished episodes so far
     _idle: Tensor | None = None  # (N,) bool: rows whose steps do not count for the rest of the rollout
     group: Group | None = None  # of a data parallel run, see agents.algorithms.data_parallel
-    together: Callable[[], AbstractContextManager] = nullcontext  # what an update runs in
+    data_parallel_context: Callable[[], AbstractContextManager] = nullcontext  # entered around each update
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        with warnings.catch_warnings():  # batch_size that divides no rollout: minibatches are of whole episodes anyway
+        with warnings.catch_warnings():
+            # SB3 warns of a batch_size that does not divide the rollout; ours are cut at the ends of episodes anyway.
             warnings.filterwarnings("ignore", message="You have specified a mini-batch size")
             super().__init__(*args, **kwargs)
 
@@ -58,7 +63,7 @@ class OnDeviceRollouts:
         self._check_vocabulary()
 
     def set_env(self, env: Any, force_reset: bool = True) -> None:
-        """SB3's; ValueError where tokens of the environment are not the words that the model has learned."""
+        """SB3's; ValueError where the environment's vocabulary is not the one that the model was trained with."""
         super().set_env(env, force_reset)  # type: ignore[misc]
         self._check_vocabulary()
 
@@ -83,7 +88,7 @@ class OnDeviceRollouts:
 
     def _excluded_save_params(self) -> list[str]:
         ours = ["_last_obs", "_last_episode_starts", "_running", "_signals", "_reader", "_graphs", "_idle"]
-        return [*super()._excluded_save_params(), *ours, "group", "together"]  # type: ignore[misc]
+        return [*super()._excluded_save_params(), *ours, "group", "data_parallel_context"]  # type: ignore[misc]
 
     def collect_rollouts(self, env: VecEnv, callback: BaseCallback, rollout_buffer: Any, n_rollout_steps: int) -> bool:
         """Fill the buffer with `n_rollout_steps` steps of every row; return False if the callback stops training."""
@@ -91,9 +96,9 @@ class OnDeviceRollouts:
             return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)  # type: ignore[misc]
         assert isinstance(env, TensorVecEnv)
         policy, device = self.policy, self.device  # type: ignore[attr-defined]
-        policy.set_training_mode(False)
+        policy.set_training_mode(False)  # no dropout: log-probs must be those of the policy that acts
         truncates = env.batch.world.max_steps > 0
-        if self.num_timesteps == 0:  # type: ignore[attr-defined]  # SB3 has reset the environment
+        if self.num_timesteps == 0:  # type: ignore[attr-defined]  # `learn` has just reset the environment
             self._running = self._signals = None
         self._begin_rollout(env)
         signals = SignalTotals(env.batch.tensors.signals, env.num_envs, env.device, self._signals)
@@ -101,7 +106,7 @@ class OnDeviceRollouts:
         read, take_step = self._prepare_steps(env)
         callback.on_rollout_start()
         if self.group is not None:
-            self.group.agree_generators()
+            self.group.broadcast_generators()  # ranks must draw the same actions and permutations
         for t in range(n_rollout_steps):
             with torch.no_grad():
                 obs, actions, values, log_probs, step = take_step()
@@ -115,15 +120,16 @@ class OnDeviceRollouts:
                     rollout_buffer.final_observations[name][t] = value
             signals.add(step.signals, done if self._idle is None else done & ~self._idle)
             self.num_timesteps += env.num_envs * (1 if self.group is None else self.group.size)  # type: ignore[attr-defined]
-            told = {"new_obs": step.obs, "rewards": _Lazy(step.reward), "dones": _Lazy(done), "actions": actions}
-            callback.update_locals({**locals(), **told, "infos": [{}] * env.num_envs, "n_steps": t + 1})
+            # What SB3's callbacks look for among the locals of its own loop.
+            extra = {"new_obs": step.obs, "rewards": _LazyArray(step.reward), "dones": _LazyArray(done)}
+            callback.update_locals({**locals(), **extra, "infos": [{}] * env.num_envs, "n_steps": t + 1})
             if not callback.on_step():
                 return False
             if self._rollout_is_complete(rollout_buffer, t, done):
                 break
-        self._record_episodes(rollout_buffer)  # before bootstrap and KL, which are no part of an episode's return
+        self._record_episodes(rollout_buffer)  # before KL and bootstrap change the rewards
         with torch.no_grad():
-            self._adjust_rewards(rollout_buffer)
+            self._apply_kl_penalty(rollout_buffer)
             self._finish_rollout(
                 rollout_buffer, lambda: policy.value(read(on_device(env.batch.tensors.obs, device))).flatten()
             )
@@ -134,76 +140,87 @@ class OnDeviceRollouts:
         return True
 
     def train(self) -> None:
-        """Run the algorithm's `train()`, in a data parallel run together with the other ranks."""
-        with self.together():
+        """Update the policy on the newest rollout; in a data parallel run all ranks together."""
+        with self.data_parallel_context():
             self._update()
 
     def _update(self) -> None:
         """Run the `train()` of the SB3 algorithm that this class is mixed into."""
         super().train()  # type: ignore[misc]
 
-    def _adjust_rewards(self, buffer: SequenceRolloutBuffer) -> None:
-        """Change a whole rollout's rewards before its advantages are computed; a hook, nothing here."""
+    def _apply_kl_penalty(self, buffer: SequenceRolloutBuffer) -> None:
+        """Subtract a KL penalty from a whole rollout's rewards, before advantages are computed; a hook."""
 
-    def _decide(self, features: Tensor, obs: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor]:
-        """Return what the buffer keeps of the observations, actions, values (N, 1), log-probs (N,); nothing waits."""
+    def _select_actions(
+        self, features: Tensor, obs: dict[str, Tensor]
+    ) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor]:
+        """Return the observations to store, actions (N, ...), values (N, 1) and log-probs (N,) at features (N, D).
+
+        Nothing in it waits for the device. With top-k or top-p their mask is stored too, as the field `support`.
+        """
         policy = self.policy  # type: ignore[attr-defined]
         if policy.sampling.restricts:
-            obs = {**obs, "support": policy.support(features, obs)}
+            obs = {**obs, "support": policy.top_k_top_p_mask(features, obs)}
         return obs, *policy.act(features, obs, group=self.group)
 
     def _begin_rollout(self, env: TensorVecEnv) -> None:
-        """Prepare the environment; rows go on where they are."""
+        """Prepare the environment; a hook. Here rows continue their episodes."""
 
     def _rollout_is_complete(self, buffer: SequenceRolloutBuffer, t: int, done: Tensor) -> bool:
-        """Say whether to stop after step `t`, before `n_steps`."""
+        """Return whether to stop after step `t`, before `n_steps`; a hook, never here."""
         return False
 
     def _finish_rollout(self, buffer: SequenceRolloutBuffer, last_values: Callable[[], Tensor]) -> None:
-        """Compute advantages and returns; `last_values()` are those after the last step, (N,)."""
+        """Compute advantages and returns; `last_values()` returns the values after the last step, (N,)."""
         self._bootstrap_truncated(buffer)
         buffer.finish(last_values())
 
-    def _prepare_steps(self, env: TensorVecEnv) -> tuple[Callable[[dict[str, Tensor]], Tensor], Callable[[], Acted]]:
-        """Return what turns observations into features, and what takes a step of policy and environment.
+    def _prepare_steps(
+        self, env: TensorVecEnv
+    ) -> tuple[Callable[[dict[str, Tensor]], Tensor], Callable[[], RolloutStep]]:
+        """Return a function from observations to features (N, D), and one that takes a step of policy and environment.
 
-        What an older policy has read is forgotten. On a GPU steps without late rows are replays of a graph.
+        The cache of the policy before the last update is dropped. On a GPU steps without pending tokens are replays of
+        a CUDA graph.
         """
         policy, device = self.policy, self.device  # type: ignore[attr-defined]
 
-        def act(features: Tensor, obs: dict[str, Tensor]) -> Acted:
-            obs, actions, values, log_probs = self._decide(features, obs)
-            obs = {name: value.clone() for name, value in obs.items()}  # the environment writes over its own
+        def act(features: Tensor, obs: dict[str, Tensor]) -> RolloutStep:
+            obs, actions, values, log_probs = self._select_actions(features, obs)
+            obs = {name: value.clone() for name, value in obs.items()}  # the environment overwrites its buffers
             step = env.step_tensor(self._within_bounds(actions).to(env.device))
-            return Acted(obs, actions, values, log_probs, step)
+            return RolloutStep(obs, actions, values, log_probs, step)
 
-        def now() -> dict[str, Tensor]:
+        def current_obs() -> dict[str, Tensor]:
             return on_device(env.batch.tensors.obs, device)
 
         if policy.trunk is None:
-            return policy.features, lambda: act(policy.features(now()), now())
+            return policy.features, lambda: act(policy.features(current_obs()), current_obs())
         if self._reader is None or self._reader.rows != env.num_envs or self._reader.policy is not policy:
             self._reader, self._graphs = Reader(policy, env.num_envs), None
         reader = self._reader
-        reader.forget()
-        if not cuda_graphs.possible(device, env.device):
-            return reader, lambda: act(reader(now()), now())
+        reader.reset()
+        if not cuda_graphs.supported(device, env.device):
+            return reader, lambda: act(reader(current_obs()), current_obs())
         if self._graphs is None or self._graphs.env is not env:
 
-            def step(reach: int) -> Acted:
-                return act(reader.read(now(), Plan(reader.filled, 0, 0, reach, True)), now())
+            def step(max_position: int) -> RolloutStep:
+                plan = Plan(reader.filled, num_pending=0, longest=0, max_position=max_position, restarted=True)
+                return act(reader.read(current_obs(), plan), current_obs())
 
             self._graphs = cuda_graphs.StepGraphs(step, env, reader)
         replay = self._graphs
 
-        def take_step() -> Acted:
-            plan = reader.plan(now())
-            return act(reader.read(now(), plan), now()) if plan.late else replay(plan.reach)
+        def take_step() -> RolloutStep:
+            plan = reader.plan(current_obs())
+            if plan.num_pending:
+                return act(reader.read(current_obs(), plan), current_obs())
+            return replay(plan.max_position)
 
         return reader, take_step
 
     def _within_bounds(self, actions: Tensor) -> Tensor:
-        """Clip continuous actions to their box, as SB3 does."""
+        """Return actions (N, ...) clipped to their box, as SB3 does; discrete ones as they are."""
         space = self.action_space  # type: ignore[attr-defined]
         if not isinstance(space, spaces.Box):
             return actions
@@ -211,7 +228,11 @@ class OnDeviceRollouts:
         return actions.clamp(low, high)
 
     def _bootstrap_truncated(self, buffer: SequenceRolloutBuffer) -> None:
-        """Add gamma V(final observation) to the reward where an episode was cut by its time limit."""
+        """Add gamma V(final observation) to the reward where an episode was cut by its time limit.
+
+        SB3 does so too (Pardo et al., 2018, "Time limits in reinforcement learning", section 3.2): the episode ends in
+        the rollout, not in the task.
+        """
         if not buffer.final_observations:
             return
         where = buffer.tensors["timeouts"].nonzero(as_tuple=True)
@@ -223,10 +244,10 @@ class OnDeviceRollouts:
     def _record_episodes(self, buffer: SequenceRolloutBuffer) -> None:
         """Put the returns and lengths of the episodes that ended into SB3's `ep_info_buffer`, in step order."""
         used = ~buffer.tensors["unused"]
-        held = [buffer.tensors["rewards"] * used, buffer.tensors["dones"] & used, used]
+        parts = [buffer.tensors["rewards"] * used, buffer.tensors["dones"] & used, used]
         if self.group is not None:
-            held = [self.group.gather(value, 1) for value in held]
-        rewards, dones, steps = (value.cpu().numpy() for value in held)
+            parts = [self.group.gather(part, 1) for part in parts]  # (T, N of all ranks)
+        rewards, dones, steps = (part.cpu().numpy() for part in parts)
         running = self._running
         if running is None or running.shape != (2, rewards.shape[1]):
             running = np.zeros((2, rewards.shape[1]))
@@ -241,9 +262,13 @@ class OnDeviceRollouts:
 
 
 class SignalTotals:
-    """Sums each signal over every episode, on the device; `means` reads them once.
+    """Totals of each signal over whole episodes, kept on the device; `means` reads them once.
 
-    `running` are the sums (N,) by name of episodes that began before; those of other rows or signals are dropped.
+    Args:
+        names: of the signals.
+        rows: N.
+        device: of the sums.
+        running: sums (N,) by name over episodes that began in an earlier rollout; dropped if rows or names differ.
     """
 
     def __init__(
@@ -260,7 +285,7 @@ class SignalTotals:
         self.episodes = torch.zeros((), device=device)
 
     def add(self, signals: dict[str, Tensor], done: Tensor) -> None:
-        """Take one step's signals, (N,) each."""
+        """Add one step's signals, (N,) each; NaN, which stands for "not measured", counts as 0. `done` is (N,) bool."""
         for name, value in signals.items():
             self.running[name] += value.nan_to_num(0.0)
             self.ended[name] += (self.running[name] * done).sum()
@@ -268,14 +293,14 @@ class SignalTotals:
         self.episodes += done.sum()
 
     def means(self, group: Group | None = None) -> dict[str, float]:
-        """Return each signal's mean total of the episodes that ended, of all ranks if there is a group."""
+        """Return each signal's mean total over the episodes that ended, of all ranks if there is a group; 0 of none."""
         totals = torch.stack((self.episodes, *self.ended.values()))
         episodes, *ended = (totals if group is None else group.sum(totals)).tolist()
         return {name: total / max(episodes, 1.0) for name, total in zip(self.ended, ended, strict=True)}
 
 
-class _Lazy:
-    """A device tensor among a callback's locals: it crosses to the host only if a callback reads it."""
+class _LazyArray:
+    """A device tensor among a callback's locals, copied to the host only if a callback reads it."""
 
     def __init__(self, tensor: Tensor) -> None:
         self._tensor = tensor

@@ -1,12 +1,14 @@
-"""Experience replay for A2C and its kin: stored rollouts, weighted by V-trace under the policy of the moment.
+"""Experience replay for A2C and REINFORCE: stored rollouts, weighted by V-trace under the current policy.
 
 `train()` stays the algorithm's, which makes one optimizer step for each batch that its buffer yields: here the fresh
 rollout, then batches of stored rows. A row's steps stay together, since V-trace and a causal network both read them in
-order. Values, bootstraps and importance weights are computed anew for each use, in one pass over the stored texts; of
-the policy that acted only its log-probs are kept, and with `kl={"place": "reward"}` what it was fined.
+order. Values, bootstraps and importance weights are computed again for each use, in one pass over the stored texts; of
+the policy that acted only its log-probs are stored, and with `kl={"place": "reward"}` its KL penalty.
 
 Unlike ACER (Wang et al., 2017) there is no trust region and no Q function; unlike IMPALA (Espeholt et al., 2018), which
 mixes stored and fresh rows in one batch, each batch is a step of its own.
+
+T steps, N rows of a rollout, n rows of a replayed batch, M of their states.
 """
 
 from collections.abc import Callable, Generator, Mapping
@@ -25,18 +27,18 @@ from llm_envs.adapters.sb3 import TensorVecEnv
 if TYPE_CHECKING:
     from agents.policies.policy import TransformerPolicy
 
-STORED = ("actions", "log_probs", "dones", "timeouts", "unused")  # of a rollout's tensors; and `paid`, as rewards
+STORED = ("actions", "log_probs", "dones", "timeouts", "unused")  # of a rollout's tensors; and the task rewards
 
 
 @dataclass(frozen=True)
 class Replay:
-    """What is kept and how it is used; ValueError if out of range."""
+    """What is stored and how it is used; ValueError if out of range."""
 
     capacity: int = 10_000  # transitions; rows of n_steps are kept whole, so up to n_steps - 1 fewer are
     batches: int = 1  # replayed batches, each an optimizer step, after every fresh one
     rows: int | None = None  # rows in a replayed batch; None: as many as a rollout has
-    rho_bar: float = 1.0  # bounds the importance weights: which policy's values V-trace aims at
-    c_bar: float = 1.0  # bounds those of its traces: how far back a surprise reaches
+    rho_bar: float = 1.0  # bounds rho: which policy's values V-trace estimates
+    c_bar: float = 1.0  # bounds c: how far back a temporal difference propagates
 
     def __post_init__(self) -> None:
         for name in ("capacity", "batches", "rows"):
@@ -48,7 +50,7 @@ class Replay:
 
     @classmethod
     def of(cls, given: "Replay | Mapping[str, Any] | None") -> "Replay | None":
-        """Return options given as themselves or by name; ValueError for a name that there is not."""
+        """Return options given as a `Replay` or by name; None stays None. ValueError for an unknown name."""
         if given is None or isinstance(given, cls):
             return given
         if not isinstance(given, Mapping):
@@ -59,54 +61,54 @@ class Replay:
         return cls(**given)
 
 
-class Rows(NamedTuple):
+class StoredRows(NamedTuple):
     """T steps of n rows, by field."""
 
     observations: dict[str, Tensor]  # (T + 1, n, ...): the last follows the last step
     finals: dict[str, Tensor]  # (T, n, ...): true final observations; empty in a world without a time limit
-    steps: dict[str, Tensor]  # (T, n, ...): `STORED`, rewards without any bootstrap, baselines where there are some
+    steps: dict[str, Tensor]  # (T, n, ...): `STORED`; rewards before any bootstrap; baselines, if there are any
 
 
 class Memory:
-    """The newest `capacity` rows ever written; new ones take the place of the oldest."""
+    """The newest `capacity` rows ever written; new ones replace the oldest (a ring buffer)."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity, self.written = capacity, 0
-        self.held = Rows({}, {}, {})  # (T, capacity, ...), allocated by the first write
+        self.held = StoredRows({}, {}, {})  # (T, capacity, ...), allocated by the first write
 
     def __len__(self) -> int:
         return min(self.written, self.capacity)
 
-    def write(self, rows: Rows) -> None:
-        """Copy n rows; of more than there is room for, the last."""
+    def write(self, rows: StoredRows) -> None:
+        """Store copies of n rows; of more than `capacity`, the last."""
         count = rows.steps["rewards"].shape[1]
         kept = min(count, self.capacity)
         first = self.written + count - kept
-        places = torch.arange(first, first + kept, device=rows.steps["rewards"].device) % self.capacity
+        slots = torch.arange(first, first + kept, device=rows.steps["rewards"].device) % self.capacity  # (kept,)
         for held, new in zip(self.held, rows, strict=True):
             for name, value in new.items():
                 if name not in held:
                     held[name] = value.new_zeros((len(value), self.capacity, *value.shape[2:]))
-                held[name][:, places] = value[:, count - kept :]
+                held[name][:, slots] = value[:, count - kept :]
         self.written += count
 
-    def __getitem__(self, chosen: Tensor) -> Rows:
-        """Return copies of the rows at places (n,) below `len(self)`."""
-        return Rows(*({name: value[:, chosen] for name, value in part.items()} for part in self.held))
+    def __getitem__(self, chosen: Tensor) -> StoredRows:
+        """Return copies of the rows in slots `chosen` (n,) int64, each below `len(self)`."""
+        return StoredRows(*({name: value[:, chosen] for name, value in part.items()} for part in self.held))
 
 
 class ReplayRolloutBuffer(SequenceRolloutBuffer):
     """A rollout, and the rows of those before it; `get` yields batches of both.
 
-    Where an algorithm puts `baselines` (T, N) into `tensors`, they are kept and take the place of the critic's values.
+    Where an algorithm puts `baselines` (T, N) into `tensors`, they are stored and replace the critic's values.
     """
 
     policy: "TransformerPolicy"
     replay: Replay
     memory: Memory
     bootstraps: bool = True
-    weigh: Callable[[Tensor, Tensor], Tensor]
-    paid: Tensor | None = None  # (T, N), the rollout's rewards before any bootstrap
+    weight_advantages: Callable[[Tensor, Tensor], Tensor]
+    rewards_before_bootstrap: Tensor | None = None  # (T, N), with the KL penalty, before any bootstrap
     importance: Tensor | None = None  # scalar, mean truncated importance weight of the last replayed batch
 
     def attach(
@@ -114,36 +116,38 @@ class ReplayRolloutBuffer(SequenceRolloutBuffer):
         policy: "TransformerPolicy",
         replay: Replay,
         bootstraps: bool = True,
-        weigh: Callable[[Tensor, Tensor], Tensor] = lambda advantages, used: advantages,
+        weight_advantages: Callable[[Tensor, Tensor], Tensor] = lambda advantages, used: advantages,
     ) -> None:
-        """Say who learns and how; ValueError if `replay.capacity` holds no row of n_steps.
+        """Set up replay; ValueError if `replay.capacity` is less than one row of n_steps.
 
         Args:
-            policy: the one that learns.
-            replay: what to keep and how to use it.
-            bootstraps: count V after a row's last step and after a time limit; False: rows hold whole episodes.
-            weigh: what training takes for a replayed batch's advantages (T, n), given which of them count, (T, n).
+            policy: the policy that is trained.
+            replay: what to store and how to use it.
+            bootstraps: add V after a row's last step and after a time limit; False: rows hold whole episodes.
+            weight_advantages: (advantages (T, n), used (T, n) bool) -> the advantages that training uses, (T, n).
         """
         if replay.capacity < self.buffer_size:
             raise ValueError(f"capacity is {replay.capacity}; it must hold a row of n_steps={self.buffer_size}")
-        self.policy, self.replay, self.bootstraps, self.weigh = policy, replay, bootstraps, weigh
+        self.policy, self.replay, self.bootstraps = policy, replay, bootstraps
+        self.weight_advantages = weight_advantages
         self.memory = Memory(replay.capacity // self.buffer_size)
 
-    def keep(self, last_obs: dict[str, Tensor]) -> None:
-        """Store the rollout with the rewards in `paid`; `last_obs` (N, ...) follows its last step."""
-        assert self.paid is not None
+    def store(self, last_obs: dict[str, Tensor]) -> None:
+        """Store the rollout, with `rewards_before_bootstrap`; `last_obs` (N, ...) follows its last step."""
+        assert self.rewards_before_bootstrap is not None
         observations = {}
         for name, value in self.observations.items():
-            # `support` is made when an action is drawn: after the last step there is none, nor is it read
+            # `support` exists only where an action was drawn: after the last step it is zero, and never read.
             last = last_obs.get(name, torch.zeros_like(value[0]))
             observations[name] = torch.cat((value, last[None]))
         finals = {name: value for name, value in self.final_observations.items() if name in last_obs}
         names = [*STORED, "baselines"] if "baselines" in self.tensors else STORED
-        self.memory.write(Rows(observations, finals, {**{n: self.tensors[n] for n in names}, "rewards": self.paid}))
-        self.paid = None
+        steps = {name: self.tensors[name] for name in names} | {"rewards": self.rewards_before_bootstrap}
+        self.memory.write(StoredRows(observations, finals, steps))
+        self.rewards_before_bootstrap = None
 
     def get(self, batch_size: int | None = None) -> Generator[DictRolloutBufferSamples, None, None]:
-        """Yield the fresh rollout as ever, then the replayed batches, each under the policy as it is by then."""
+        """Yield the fresh rollout's minibatches, then the replayed batches, each re-evaluated when it is asked for."""
         yield from super().get(batch_size)
         stored = len(self.memory)
         count = min(self.replay.rows or self.n_envs, stored)
@@ -152,17 +156,17 @@ class ReplayRolloutBuffer(SequenceRolloutBuffer):
 
     @torch.no_grad()
     def replayed(self, chosen: Tensor) -> DictRolloutBufferSamples:
-        """Return what counts of the rows at places `chosen` (n,) of the memory, M states, step by step.
+        """Return the M used states of the memory's rows in slots `chosen` (n,), step by step.
 
-        Advantages and returns are V-trace's under the present policy, with `gae_lambda` as its lambda, and values its
-        own; log-probs are those of the policy that acted.
+        Values are the current policy's, advantages and returns V-trace's under it, with `gae_lambda` as its lambda;
+        log-probs are those of the policy that acted.
         """
         rows = self.memory[chosen]
         steps, rewards = rows.steps, rows.steps["rewards"]
         used, replay = ~steps["unused"], self.replay
         behaviour, training = steps["log_probs"] * used, self.policy.training
-        self.policy.set_training_mode(False)  # as it acted: dropout would pass for a change of policy
-        values, log_probs = self._judge(rows, used)
+        self.policy.set_training_mode(False)  # as it acted: V-trace would take dropout for a change of policy
+        values, log_probs = self._re_evaluate(rows, used)
         if self.bootstraps:
             self._bootstrap_timeouts(rows)
         self.policy.set_training_mode(training)
@@ -178,15 +182,17 @@ class ReplayRolloutBuffer(SequenceRolloutBuffer):
             replay.c_bar,
             self.gae_lambda,
         )
+        # mean of min(rho_bar, pi / mu): how far the stored policies are from the current one
         self.importance = (log_probs - behaviour).exp().clamp(max=replay.rho_bar)[used].mean()
-        told = (values[:-1], behaviour, self.weigh(advantages, used), returns)
+        columns = (values[:-1], behaviour, self.weight_advantages(advantages, used), returns)  # (T, n) each
         states: Any = self._states(rows, *used.nonzero(as_tuple=True))
-        return DictRolloutBufferSamples(states, steps["actions"][used], *(value[used] for value in told))
+        return DictRolloutBufferSamples(states, steps["actions"][used], *(value[used] for value in columns))
 
-    def _judge(self, rows: Rows, used: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the present policy's values (T + 1, n) and log-probs (T, n), 0 where not `used` (T, n)."""
+    def _re_evaluate(self, rows: StoredRows, used: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the current policy's values (T + 1, n) and log-probs (T, n), 0 where not `used` (T, n) bool."""
         policy, like = self.policy, rows.steps["rewards"]
-        read = torch.cat((used, torch.full_like(used[:1], self.bootstraps)))
+        read = torch.cat((used, torch.full_like(used[:1], self.bootstraps)))  # (T + 1, n): the last for its value alone
+        # One pass for both heads; states come step by step, so those acted in are the first.
         features = policy.features(self._states(rows, *read.nonzero(as_tuple=True)))
         acted = used.nonzero(as_tuple=True)
         distribution = policy.distribution(features[: len(acted[0])], self._states(rows, *acted))
@@ -195,7 +201,7 @@ class ReplayRolloutBuffer(SequenceRolloutBuffer):
         values[read], log_probs[used] = policy.value(features).flatten().to(like.dtype), found.to(like.dtype)
         return values, log_probs
 
-    def _bootstrap_timeouts(self, rows: Rows) -> None:
+    def _bootstrap_timeouts(self, rows: StoredRows) -> None:
         """Add gamma V(final observation) to the rewards where an episode was cut by its time limit."""
         where = rows.steps["timeouts"].nonzero(as_tuple=True)
         if len(where[0]):
@@ -203,18 +209,18 @@ class ReplayRolloutBuffer(SequenceRolloutBuffer):
             rewards = rows.steps["rewards"]
             rewards[where] += self.gamma * self.policy.predict_values(finals).flatten().to(rewards.dtype)
 
-    def _states(self, rows: Rows, steps: Tensor, places: Tensor) -> Sequences | dict[str, Tensor]:
-        """Return the observations at (steps, places), (M,) each; texts once, as far as they must be read."""
+    def _states(self, rows: StoredRows, steps: Tensor, columns: Tensor) -> Sequences | dict[str, Tensor]:
+        """Return the observations at (steps, columns), (M,) int64 each; each text once, as far as it must be read."""
         last, dones = None, rows.steps["dones"]
         if self.has_texts:
             last = find_runs(rows.observations["length"].flatten(1), torch.cat((dones, dones[-1:])))
-        return gather(rows.observations, last, steps, places)
+        return gather(rows.observations, last, steps, columns)
 
 
 class Replaying:
     """Mixin before `OnDeviceRollouts` in an algorithm's bases: gives it `replay=None | Replay | dict of its options`.
 
-    A saved model has the options, not the transitions: once loaded, it fills its memory anew. The environment must be a
+    A saved model has the options, not the transitions: once loaded, its memory is empty. The environment must be a
     bare `TensorVecEnv` (ValueError); to load a model onto another, give `load` the argument `replay=None`.
     """
 
@@ -232,36 +238,37 @@ class Replaying:
         buffer = self.rollout_buffer  # type: ignore[attr-defined]
         if isinstance(buffer, ReplayRolloutBuffer):
             assert self.replay is not None
-            buffer.attach(self.policy, self.replay, self.replay_bootstraps, self._weigh_replayed)  # type: ignore[attr-defined]
+            buffer.attach(self.policy, self.replay, self.replay_bootstraps, self._weight_replayed)  # type: ignore[attr-defined]
 
     def _choose_buffer(self) -> None:
         env = self.env  # type: ignore[attr-defined]
         if self.replay is not None and env is not None and not isinstance(env, TensorVecEnv):
             raise ValueError(f"replay needs a bare TensorVecEnv; the environment is {type(env).__name__}")
-        if self.rollout_buffer_class is ReplayRolloutBuffer:  # a saved model's
+        if self.rollout_buffer_class is ReplayRolloutBuffer:  # as a saved model has it
             self.rollout_buffer_class = SequenceRolloutBuffer
         super()._choose_buffer()  # type: ignore[misc]
         if self.replay is not None and self.rollout_buffer_class is SequenceRolloutBuffer:
             self.rollout_buffer_class = ReplayRolloutBuffer
 
-    def _weigh_replayed(self, advantages: Tensor, used: Tensor) -> Tensor:
-        """Return what the update takes for V-trace's advantages (T, n) of stored rows; `used` (T, n) of them count."""
+    def _weight_replayed(self, advantages: Tensor, used: Tensor) -> Tensor:
+        """Return the weighted V-trace advantages (T, n) of stored rows; only those `used` (T, n) count. A hook."""
         return advantages
 
-    def _adjust_rewards(self, buffer: Any) -> None:
-        super()._adjust_rewards(buffer)  # type: ignore[misc]
+    def _apply_kl_penalty(self, buffer: Any) -> None:
+        super()._apply_kl_penalty(buffer)  # type: ignore[misc]
         if isinstance(buffer, ReplayRolloutBuffer):
-            buffer.paid = buffer.tensors["rewards"].clone()  # the last moment without the values of today's policy
+            # Copied now: the bootstrap will add values of the current policy.
+            buffer.rewards_before_bootstrap = buffer.tensors["rewards"].clone()
 
     def collect_rollouts(self, env: Any, callback: Any, rollout_buffer: Any, n_rollout_steps: int) -> bool:
         """Fill the buffer and, unless the callback stops training, store the rollout."""
-        going_on = super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)  # type: ignore[misc]
-        if going_on and isinstance(rollout_buffer, ReplayRolloutBuffer):
-            rollout_buffer.keep(on_device(env.batch.tensors.obs, rollout_buffer.device))
-        return going_on
+        continues = super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)  # type: ignore[misc]
+        if continues and isinstance(rollout_buffer, ReplayRolloutBuffer):
+            rollout_buffer.store(on_device(env.batch.tensors.obs, rollout_buffer.device))
+        return continues
 
     def train(self) -> None:
-        """Update as the algorithm does, once for each batch; log how far the stored policies are from this one."""
+        """Update as the algorithm does, once for each batch; log the last replayed batch's importance."""
         super().train()  # type: ignore[misc]
         importance = getattr(self.rollout_buffer, "importance", None)  # type: ignore[attr-defined]
         if importance is not None:

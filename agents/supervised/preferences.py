@@ -1,7 +1,7 @@
-"""Pairs of texts of the same level, in each the preferred one first, as the world's gold reward has it.
+"""Preference pairs: two texts of the same level, the one that the world's gold reward prefers first.
 
-Who plays writes both texts; which is preferred follows by rule from their returns, with labels that are wrong at times
-if you like. A reward model learns from them: see `agents.supervised.reward_model`.
+Both texts are episodes of one policy; their returns decide which is preferred, with label noise if asked for. A reward
+model learns from them: see `agents.supervised.reward_model`. K pairs of texts of T tokens.
 """
 
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from agents.evaluation.runner import Act, act_of, as_policy
+from agents.evaluation.runner import Act, action_function, as_policy
 from llm_envs import make_batch
 from llm_envs.engine.batch import BatchEnv
 from llm_envs.validation import check_range
 from llm_envs.world import World
 
-TEXT = ("tokens", "length")  # all that is read of an observation
-EPISODES_PER_PAIR = 100  # played in search of a pair before its gold reward is said to tie
+TEXT = ("tokens", "length")  # the fields of an observation that are used
+EPISODES_PER_PAIR = 100  # after so many episodes without a pair its gold reward counts as tied
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Pairs:
 
     tokens: Tensor  # (K, 2, T) int32, padded on the right
     length: Tensor  # (K, 2) int32
-    gold: Tensor  # (K, 2) float32, the episodes' returns; against the preference where its label is wrong
+    gold: Tensor  # (K, 2) float32, the episodes' returns; the label may disagree with them, by noise
     levels: Tensor  # (K,) int64, which level of the split
 
     def __len__(self) -> int:
@@ -66,14 +66,14 @@ def preference_pairs(
     seed: int = 0,
     **options: Any,
 ) -> Pairs:
-    """Play pairs of episodes of the same level, and prefer of each the one with the greater return; ties are dropped.
+    """Play pairs of episodes of the same level and prefer the one with the greater return; ties are dropped.
 
     Args:
-        world_id: a world that shows tokens.
+        world_id: a world whose observations contain tokens.
         count: number of pairs, K.
         policy: "random", an SB3 model or policy, whose actions are sampled, or a function from observations to actions.
         noise: temperature of the labels, in units of the return: the first of a pair is preferred with probability
-            sigmoid((return_1 - return_2) / noise), Bradley and Terry's. 0 for labels without error.
+            sigmoid((return_1 - return_2) / noise), Bradley and Terry's. 0 for labels without noise.
         levels_at_once: pairs played together.
         seed: of levels, actions and labels.
         options: as `llm_envs.make_batch`: split, device, weights and rewards of the gold return, the world's own.
@@ -86,8 +86,8 @@ def preference_pairs(
     if not 0.0 <= noise < float("inf"):
         raise ValueError(f"noise is {noise}; it must be finite and not negative")
     batch = make_batch(world_id, 2 * levels_at_once, group_size=2, **options)
-    check_shows_text(batch.world, world_id)
-    act, generator = act_of(policy, batch, world_id, False, seed), torch.Generator().manual_seed(seed)
+    check_has_text(batch.world, world_id)
+    act, generator = action_function(policy, batch, world_id, False, seed), torch.Generator().manual_seed(seed)
     found: list[Pairs] = []
     devices = {torch.device(batch.device), getattr(as_policy(policy), "device", torch.device("cpu"))}
     with torch.random.fork_rng([device for device in devices if device.type == "cuda"]):
@@ -131,16 +131,16 @@ def _play_pairs(batch: BatchEnv, act: Act, seed: int) -> Pairs:
 
 
 def _swapped(pairs: Pairs, swap: Tensor) -> Pairs:
-    """Return the pairs with the texts of some, (K,) bool, the other way round."""
+    """Return the pairs with the two texts exchanged where `swap` (K,) bool."""
     first = swap.long()
     order, row = torch.stack((first, 1 - first), dim=1), torch.arange(len(pairs), device=swap.device)[:, None]
     return Pairs(pairs.tokens[row, order], pairs.length[row, order], pairs.gold[row, order], pairs.levels)
 
 
-def check_shows_text(world: World, world_id: str) -> None:
-    """Raise ValueError unless the world shows its text as tokens."""
+def check_has_text(world: World, world_id: str) -> None:
+    """Raise ValueError unless the world's observations contain its text as tokens."""
     if missing := [name for name in TEXT if name not in world.bounds]:
         raise ValueError(
-            f"{world_id} in this configuration shows {', '.join(world.bounds)}; "
+            f"{world_id} in this configuration has {', '.join(world.bounds)}; "
             f"a reward model needs {' and '.join(missing)}"
         )

@@ -1,9 +1,9 @@
 """Rewards learned from preferences: pairs of texts, a Bradley-Terry model of them, and that model as a reward term.
 
 The model gives a text y a score r(y), and a pair the probability P(y_1 preferred to y_2) = sigmoid(r(y_1) - r(y_2))
-(Bradley & Terry, 1952; Christiano et al., 2017, equation 1). The pairs of `agents.supervised.preferences` follow by
-rule from a world's own, gold reward, so that what the learned, proxy reward gets wrong can be measured (Gao et al.,
-2023).
+(Bradley & Terry, 1952; Christiano et al., 2017, equation 1). The pairs of `agents.supervised.preferences` are labelled
+by a world's own, gold reward, so that the errors of the learned, proxy reward can be measured (Gao et al., 2023).
+B texts of T tokens, K pairs.
 
     pairs = preference_pairs("Tokens/Copy-v0", 1000, policy, weights={"match": 1.0})
     model = RewardModel.for_world("Tokens/Copy-v0", {"width": 32, "layers": 1})
@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from agents.backbones import make_backbone
+from agents.objectives.optimize import optimizer_step, warmup_cosine
 from agents.policies.packing import Sequences
-from agents.supervised.preferences import TEXT, Pairs, check_shows_text, preference_pairs
-from agents.supervised.warm_start import descend, warmup_cosine
+from agents.supervised.preferences import TEXT, Pairs, check_has_text, preference_pairs
 from llm_envs import make_batch
 from llm_envs.rewards import Reward, Transition
 from llm_envs.validation import check_range
@@ -52,13 +52,13 @@ def bradley_terry_loss(scores: Tensor) -> Tensor:
 class RewardModel(nn.Module):
     """A text's score: a linear head on a backbone's features of its last token.
 
-    A score's origin means nothing to the loss, so the head has no bias; `fit` shifts and scales the scores to mean 0
-    and standard deviation 1 over the training texts.
+    The loss is invariant to a constant added to all scores, so the head has no bias; `fit` shifts and scales the scores
+    to mean 0 and standard deviation 1 over the training texts.
 
     Args:
         vocab_size: number of tokens, V.
         window: longest text, T.
-        backbone: as `TransformerPolicy` has it: {"kind": "transformer", "width": 128, ...}.
+        backbone: as for `TransformerPolicy`: {"kind": "transformer", "width": 128, ...}.
     """
 
     def __init__(self, vocab_size: int, window: int, backbone: dict[str, Any] | None = None) -> None:
@@ -74,9 +74,9 @@ class RewardModel(nn.Module):
 
     @classmethod
     def for_world(cls, world_id: str, backbone: dict[str, Any] | None = None, **config: Any) -> "RewardModel":
-        """Return an untrained model of the texts of a world in this configuration."""
+        """Return an untrained model for the texts of a world in this configuration; ValueError if it has none."""
         world = make_batch(world_id, 1, **config).world
-        check_shows_text(world, world_id)
+        check_has_text(world, world_id)
         return cls(int(world.bounds["tokens"][1]) + 1, world.observation["tokens"].shape[0], backbone)
 
     def forward(self, obs: dict[str, Tensor]) -> Tensor:
@@ -91,11 +91,11 @@ class RewardModel(nn.Module):
         return (self.raw(obs) - self.mean) / self.std
 
     def raw(self, obs: dict[str, Tensor]) -> Tensor:
-        """Return the head's scores (B,), as the loss sees them."""
+        """Return the head's scores (B,), not normalised, as the loss takes them; raises as `forward`."""
         self._check(obs)
-        texts, layout, place = Sequences.of({name: obs[name] for name in TEXT}).packed()
+        texts, layout, last = Sequences.of({name: obs[name] for name in TEXT}).packed()
         x = self.trunk.embed(texts["tokens"].long(), layout.positions)
-        return self.head(self.trunk.score(x, layout)[place]).squeeze(-1)
+        return self.head(self.trunk.score(x, layout)[last]).squeeze(-1)
 
     def _check(self, obs: dict[str, Tensor]) -> None:
         if missing := [name for name in TEXT if name not in obs]:
@@ -109,7 +109,7 @@ class RewardModel(nn.Module):
             raise ValueError(
                 f"the texts have {tokens.shape[1]} columns; the reward model's window is {self.trunk.window}"
             )
-        # On a GPU this test would wait for the device; there the embedding fails by itself.
+        # On a GPU this check would wait for the device; there the embedding itself fails.
         if device.type == "cpu" and tokens.numel() and int(tokens.max()) >= self.trunk.vocab_size:
             raise ValueError(
                 f"a token is {int(tokens.max())}; the reward model's vocabulary is {self.trunk.vocab_size}"
@@ -118,16 +118,16 @@ class RewardModel(nn.Module):
     # ------------------------------------------------------------------ use
 
     def as_reward(self, name: str = "proxy", weight: float = 1.0) -> Reward:
-        """Return the model as a term of `rewards=[...]`: the score of the whole text, paid where an episode ends.
+        """Return the model as a term of `rewards=[...]`: the score of the whole text, where an episode ends.
 
-        The term is this model, not a copy: what is fitted later is paid later.
+        The term refers to this model, not to a copy: training it further changes the reward.
         """
         self.eval()
-        return Reward(self.pay, weight, name, at_end=True)
+        return Reward(self.score_transition, weight, name, at_end=True)
 
     @torch.no_grad()
-    def pay(self, transition: Transition) -> Tensor:
-        """Return the scores (M,) of the texts after a step."""
+    def score_transition(self, transition: Transition) -> Tensor:
+        """Return the scores (M,) of the texts after a step, without gradients."""
         return self(transition.obs)
 
     def save(self, path: Path | str) -> None:
@@ -148,10 +148,10 @@ class RewardModel(nn.Module):
 
 @dataclass(frozen=True)
 class Fit:
-    """What `fit` found, over pairs: shares of them, and Bradley-Terry losses in nats."""
+    """The result of `fit`: accuracies as shares of pairs, and Bradley-Terry losses in nats."""
 
     accuracy: float  # held-out pairs whose preferred text has the higher score
-    gold_accuracy: float  # held-out pairs whose text of greater return has it; differs where labels are wrong
+    gold_accuracy: float  # held-out pairs whose text of greater return has it; differs with label noise
     held_out_loss: float
     train_accuracy: float
     train_loss: float
@@ -168,7 +168,7 @@ def pair_scores(model: RewardModel, pairs: Pairs, batch_size: int = 1024) -> Ten
 
 
 def _texts(pairs: Pairs) -> dict[str, Tensor]:
-    """Return the 2 K texts, pair by pair."""
+    """Return the 2 K texts, pair by pair: tokens (2 K, T), length (2 K,)."""
     return {"tokens": pairs.tokens.flatten(0, 1), "length": pairs.length.flatten()}
 
 
@@ -210,16 +210,16 @@ def fit(
         for chosen in torch.randperm(len(train), generator=generator).to(train.gold.device).split(batch_size):
             loss = bradley_terry_loss(model.raw(_texts(train[chosen])).view(-1, 2))
             rate = learning_rate * warmup_cosine(step, total, warmup=max(total // 10, 1))
-            descend(loss, [model.parameters()], optimizer, rate)
+            optimizer_step(loss, [model.parameters()], optimizer, rate)
             step += 1
     model.eval()
     normalise(model, train)
-    seen, unseen = (pair_scores(model, some) * model.std for some in (train, test))
+    seen, unseen = (pair_scores(model, pairs) * model.std for pairs in (train, test))  # (K, 2), in the loss's units
     gold = (test.gold[:, 0] > test.gold[:, 1]).to(unseen.device)
-    right = unseen[:, 0] > unseen[:, 1]
+    correct = unseen[:, 0] > unseen[:, 1]
     return Fit(
-        accuracy=float(right.float().mean()),
-        gold_accuracy=float((right == gold).float().mean()),
+        accuracy=float(correct.float().mean()),
+        gold_accuracy=float((correct == gold).float().mean()),
         held_out_loss=float(bradley_terry_loss(unseen)),
         train_accuracy=float((seen[:, 0] > seen[:, 1]).float().mean()),
         train_loss=float(bradley_terry_loss(seen)),
@@ -229,7 +229,10 @@ def fit(
 
 
 def normalise(model: RewardModel, pairs: Pairs) -> None:
-    """Shift and scale a model's scores to mean 0 and standard deviation 1 over the texts of pairs."""
+    """Shift and scale a model's scores to mean 0 and standard deviation 1 over the texts of pairs.
+
+    ValueError, and no change, where all scores are the same or not finite.
+    """
     scores = pair_scores(model, pairs) * model.std + model.mean
     mean, std = scores.mean(), scores.std(correction=0)
     if not 0.0 < float(std) < float("inf"):

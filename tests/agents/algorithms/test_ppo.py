@@ -9,7 +9,8 @@ from stable_baselines3.common.vec_env import VecMonitor
 
 from agents import PPO, TransformerPolicy, evaluate, warm_start
 from agents.objectives.advantages import generalized_advantage, returns_to_go
-from agents.supervised.warm_start import demonstrations, warmup_cosine
+from agents.objectives.optimize import warmup_cosine
+from agents.supervised.warm_start import demonstrations
 from llm_envs import make_batch
 from llm_envs.adapters.sb3 import TensorVecEnv
 

@@ -22,7 +22,7 @@ from llm_envs.vocabulary import END, character_tokenizer
 
 
 def check_reading(trunk, steps, atol):
-    """Three rows: one reads 4 tokens at once and goes on; one begins anew twice, of 1 and of 3 tokens; one reads on."""
+    """Three rows: one reads 4 tokens at once and continues; one restarts twice, of 1 and of 3 tokens; one continues."""
     texts = [torch.randint(0, trunk.vocab_size, (steps + 4,)) for _ in range(6)]
     full = scored(trunk, texts)
     cache = trunk.new_cache(3)
@@ -33,23 +33,23 @@ def check_reading(trunk, steps, atol):
     reading = {2: (0, 4), 0: (1, 2), 1: (2, 0)}  # row: which text, next position
     checked = 0
     for step in range(steps):
-        late = None
+        pending = None
         if step == 2:
-            reading[0] = (3, 0)  # of one token: nothing is late
+            reading[0] = (3, 0)  # of one token: nothing is pending
         if step == 3:
-            reading[1] = (4, 2)  # of three: the first two are late
-            layout = layout_of([2], reach=8)
-            late = trunk.embed(texts[4][:2], layout.positions), layout, torch.tensor([1])
-        if step == 4:  # reads on from its third, two tokens of which are late: the cache is right before them
+            reading[1] = (4, 2)  # of three: the first two are pending
+            layout = layout_of([2], max_position=8)
+            pending = trunk.embed(texts[4][:2], layout.positions), layout, torch.tensor([1])
+        if step == 4:  # reads on from its third, two tokens of which are pending: the cache is right before them
             text, at = reading[0]
-            layout = layout_of([2], starts=[at], reach=at + 3)
-            late = trunk.embed(texts[text][at : at + 2], layout.positions), layout, torch.tensor([0])
+            layout = layout_of([2], starts=[at], max_position=at + 3)
+            pending = trunk.embed(texts[text][at : at + 2], layout.positions), layout, torch.tensor([0])
             reading[0] = (text, at + 2)
         tokens = torch.stack([texts[reading[row][0]][reading[row][1]] for row in range(3)])
         positions = torch.tensor([reading[row][1] for row in range(3)])
         x = trunk.embed(tokens, positions)
-        bound = min(trunk.window, int(positions.max()) + 3)
-        found = trunk.unembed(trunk.decode(x, positions, cache, bound, late))
+        max_position = min(trunk.window, int(positions.max()) + 3)
+        found = trunk.unembed(trunk.decode(x, positions, cache, max_position, pending))
         for row in range(3):
             text, at = reading[row]
             assert torch.allclose(found[row], full[text][at], atol=atol), (step, row)
@@ -114,7 +114,7 @@ def test_a_decode_step_reads_nothing_back(kind):
         x = trunk.embed(torch.zeros(3, dtype=torch.long), positions)
         with pytest.raises(DataDependentOutputException):
             positions.sum().item()
-        assert trunk.unembed(trunk.decode_now(x, positions, cache, 5)).shape == (3, V)
+        assert trunk.unembed(trunk.decode_step(x, positions, cache, 5)).shape == (3, V)
 
 
 @pytest.mark.parametrize("kind", ["gru", "gpt2", "llama"])

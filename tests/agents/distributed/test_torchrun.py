@@ -125,7 +125,7 @@ def rank_of(launcher, rank):
 def test_what_ranks_cannot_share_is_refused():
     pair = data_parallel.Group(0, 2, torch.device("cpu"), None)
     odd = parse(["Tokens/Copy-v0", "--num-envs", "15"])
-    with pytest.raises(ValueError, match="15 rows are not the same number"):
+    with pytest.raises(ValueError, match="15 rows cannot be divided among"):
         make_env(odd, {"pool": 64}, "cpu", pair)
     trpo = parse(["Tokens/Copy-v0", "--algo", "trpo", "--num-envs", "4"])
     with pytest.raises(ValueError, match=r"fisher_share is 0\.1; .* --fisher-share 1"):
@@ -142,10 +142,10 @@ input()
 """
 RANK = """
 import atexit
-from agents.distributed.group import Pulse
-pulse = Pulse(0, 2)
-atexit.register(pulse.stop)
-pulse.start()
+from agents.distributed.group import Heartbeat
+heartbeat = Heartbeat(0, 2)
+atexit.register(heartbeat.stop)
+heartbeat.start()
 print("beats", flush=True)
 input()
 """

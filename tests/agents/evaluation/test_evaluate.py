@@ -233,7 +233,7 @@ def test_bad_arguments_are_refused(models):
         evaluate("rando", "Tokens/Copy-v0", **COPY)
     with pytest.raises(ValueError, match="random actions cannot be typed as text"):
         evaluate("random", "Text/KeyQuest-v0", action="text", pool=10)
-    with pytest.raises(ValueError, match="shows no tokens"):
+    with pytest.raises(ValueError, match="has no tokens"):
         evaluate("random", "PathPlanner-v0", pool=200, reference=models[0])
 
 

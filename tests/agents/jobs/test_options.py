@@ -161,5 +161,5 @@ def test_saved_options_are_what_a_run_goes_on_with(tmp_path):
 
 def test_sub_sampling_is_refused_where_there_is_no_text():
     chosen = parse(["PathPlanner-v0", "--algo", "trpo", "--sub-sampling-factor", "2", "--num-envs", "2"])
-    with pytest.raises(ValueError, match="shows tokens"):
+    with pytest.raises(ValueError, match="needs a world with tokens"):
         make_model(chosen, make_env(chosen, {"pool": 64}, "cpu"), "cpu")

@@ -41,7 +41,7 @@ CONTINUED = {
 @pytest.mark.parametrize("algo", CONTINUED)
 def test_checkpoints_change_nothing_and_each_goes_on_bit_by_bit(tmp_path, monkeypatch, algo):
     """Parameters, optimiser, schedules, generators, environment, reference, baseline, memory: all are in it."""
-    monkeypatch.setattr(checkpoints, "KEPT", 99)
+    monkeypatch.setattr(checkpoints, "MAX_CHECKPOINTS", 99)
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     args = ["Tokens/Addition-v0", "--algo", algo, *QUICK, *CONTINUED[algo].split(), "--weights", "match=1", "length=1"]
     train(parse([*args, "--out", str(whole), "--checkpoint-every", "1e9"]))

@@ -78,7 +78,7 @@ def test_the_meter_works_beside_other_callbacks_and_loggers(tmp_path):
     model = PPO("TransformerPolicy", env, n_steps=8, batch_size=512, policy_kwargs={"backbone": {"width": 16}})
     model.set_logger(Logger(str(tmp_path), [CSVOutputFormat(str(tmp_path / "mine.csv"))]))
     count = Count()
-    model.learn(1024, callback=[logs.Meter(), count])
+    model.learn(1024, callback=[logs.ThroughputCallback(), count])
     assert count.n_calls == 16
     rows = list(csv.DictReader((tmp_path / "mine.csv").open()))
     assert float(rows[1]["rollout/entropy"]) == pytest.approx(-float(rows[1]["train/entropy_loss"]), abs=0.2)
@@ -146,7 +146,7 @@ def test_what_no_run_can_be_set_up_with_is_one_line_and_code_2(tmp_path, capsys,
 
 
 def test_what_goes_wrong_in_training_is_not_taken_for_bad_input(tmp_path, monkeypatch):
-    monkeypatch.setattr("agents.jobs.job.begin", lambda *_: int("a bug"))
+    monkeypatch.setattr("agents.jobs.job.start", lambda *_: int("a bug"))
     with pytest.raises(ValueError, match="a bug"):
         main(["Tokens/Addition-v0", *PPO_QUICK, "--out", str(tmp_path)])
 

@@ -12,7 +12,7 @@ from tiny_models import CONFIGS, KINDS, T, V, folder, make, scored
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from agents.backbones import Backbone
-from agents.policies.generation import generate, select_rows
+from agents.policies.generation import generate, select_cache_rows
 from agents.policies.policy import TransformerPolicy
 from llm_envs.vocabulary import character_tokenizer
 
@@ -115,10 +115,10 @@ class Chain(Backbone):
     def new_cache(self, rows):
         return torch.zeros(1, rows)
 
-    def prefill(self, x, layout, cache, into):
+    def prefill(self, x, layout, cache, cache_rows):
         return x
 
-    def decode_now(self, x, positions, cache, bound):
+    def decode_step(self, x, positions, cache, max_position):
         return x
 
 
@@ -216,8 +216,8 @@ def test_generate_refuses_and_restores():
 
 def test_rows_of_nested_caches():
     cache = {"a": [torch.arange(6).view(3, 2)], "b": (torch.arange(3),)}
-    found = select_rows(cache, torch.tensor([2, 2, 0, 1]), 0)
+    found = select_cache_rows(cache, torch.tensor([2, 2, 0, 1]), 0)
     assert found["a"][0].tolist() == [[4, 5], [4, 5], [0, 1], [2, 3]]
     assert found["b"][0].tolist() == [2, 2, 0, 1]
     with pytest.raises(TypeError, match="a cache holds a str"):
-        select_rows("abc", torch.tensor([0]), 0)
+        select_cache_rows("abc", torch.tensor([0]), 0)

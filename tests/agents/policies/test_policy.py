@@ -37,11 +37,11 @@ def test_a_position_sees_no_later_token(positions):
 
 def test_rotary_attention_depends_on_distance_alone():
     """The same two tokens, moved along together, attend to each other equally: RoFormer's equation 16."""
-    from agents.backbones.transformer import rotary_turns, rotate
+    from agents.backbones.transformer import rotary_angles, rotate
 
     torch.manual_seed(0)
     q, k = torch.randn(8), torch.randn(8)
-    cos, sin = rotary_turns(32, 8)
+    cos, sin = rotary_angles(32, 8)
     turned = [rotate(x.expand(32, 1, 1, 8), cos, sin)[:, 0, 0] for x in (q, k)]
     scores = turned[0] @ turned[1].T
     assert torch.allclose(scores[10, 4], scores[26, 20], atol=1e-5)

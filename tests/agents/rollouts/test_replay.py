@@ -8,7 +8,7 @@ from stable_baselines3.common.vec_env import VecMonitor
 from agents import A2C, evaluate
 from agents.algorithms.episodic import WholeEpisodes
 from agents.objectives.advantages import token_weights
-from agents.rollouts.replay import Memory, Replay, ReplayRolloutBuffer, Rows
+from agents.rollouts.replay import Memory, Replay, ReplayRolloutBuffer, StoredRows
 from llm_envs.adapters.sb3 import TensorVecEnv
 
 # Given as a copy: SB3's A2C writes its optimizer into the caller's policy_kwargs.
@@ -122,7 +122,7 @@ def test_off_policy_batches_are_vtrace_by_hand(case):
 
 
 def test_a_time_limit_is_bootstrapped_with_the_present_value():
-    """The rollout adds gamma V of its own day to the reward; what is kept is what the environment paid."""
+    """The rollout adds gamma V to its rewards; the stored ones are the environment's, without any value."""
     model, _ = collected(*COPY, weights={"exact": 1.0})
     buffer = model.rollout_buffer
     timeouts = buffer.tensors["timeouts"]
@@ -148,7 +148,7 @@ class Constant(WholeEpisodes, A2C):
         self.rollout_buffer.tensors["baselines"] = torch.full_like(returns, 0.25)
         return returns - 0.25
 
-    def _weigh_replayed(self, advantages, used):
+    def _weight_replayed(self, advantages, used):
         return advantages * token_weights(used.sum(0), self.weighting) * used
 
 
@@ -175,7 +175,7 @@ def test_the_newest_rows_are_kept_and_the_oldest_leave_first():
 
     def write(*numbers):
         row = torch.tensor([numbers, numbers])
-        memory.write(Rows({"tokens": torch.cat((row, row[:1]))}, {}, {"rewards": row}))
+        memory.write(StoredRows({"tokens": torch.cat((row, row[:1]))}, {}, {"rewards": row}))
 
     write(1, 2)
     assert len(memory) == 2

@@ -210,9 +210,7 @@ def test_texts_that_do_not_fit_are_refused():
         model({"tokens": tokens + 7, "length": torch.tensor([3, 3])})
     with pytest.raises(ValueError, match="the texts have 17 columns; the reward model's window is 16"):
         model({"tokens": torch.zeros(2, 17, dtype=torch.int32), "length": torch.tensor([3, 3])})
-    with pytest.raises(
-        ValueError, match=r"Nav/FourRooms-v0 in this configuration shows .*; a reward model needs tokens"
-    ):
+    with pytest.raises(ValueError, match=r"Nav/FourRooms-v0 in this configuration has .*; a reward model needs tokens"):
         RewardModel.for_world("Nav/FourRooms-v0")
 
 

@@ -39,13 +39,13 @@ def test_features_equal_those_of_whole_texts(backbone, limit):
     env = TensorVecEnv("Text/Coin-v0", 5, **COIN)
     policy = policy_of(env, backbone=backbone, max_tokens_per_pass=limit)
     reader, generator = Reader(policy, 5), torch.Generator().manual_seed(0)
-    obs, late = env.reset_tensor(seed=1), 0
+    obs, restarts = env.reset_tensor(seed=1), 0
     with torch.no_grad():
         for _ in range(60):
-            late += reader.plan(obs).late > 0
+            restarts += reader.plan(obs).num_pending > 0
             assert torch.allclose(reader(obs), policy.features(obs), atol=1e-5)
             obs = env.step_tensor(random_legal(obs, generator)).obs
-    assert late > 10
+    assert restarts > 10
 
 
 def test_a_token_is_read_once():
@@ -55,11 +55,11 @@ def test_a_token_is_read_once():
     reader, obs = Reader(policy, 8), env.reset_tensor(seed=0)
     prompts = int(obs["length"].sum())
     with torch.no_grad():
-        assert reader.plan(obs).late == prompts - 8
+        assert reader.plan(obs).num_pending == prompts - 8
         reader(obs)
         step = env.step_tensor(torch.full((8,), 3))
         done = step.terminated
-        assert reader.plan(step.obs).late == int((step.obs["length"].view(-1) - 1)[done].sum())
+        assert reader.plan(step.obs).num_pending == int((step.obs["length"].view(-1) - 1)[done].sum())
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
@@ -69,8 +69,8 @@ def test_shared_beginnings_change_no_number(backbone):
     for shared in (False, True):
         env = TensorVecEnv("Tokens/Copy-v0", 12, group_size=4, seed=0, length=6, vocab_size=3)
         model = GRPO(TransformerPolicy, env, seed=0, device="cpu", policy_kwargs={"backbone": backbone})
-        assert model.policy.shares_beginnings
-        model.policy.shares_beginnings = shared
+        assert model.policy.shares_prefixes
+        model.policy.shares_prefixes = shared
         model._setup_learn(1)
         model.collect_rollouts(env, model._init_callback(None), model.rollout_buffer, model.n_steps)
         (batch,) = model.rollout_buffer.get(None)
@@ -166,8 +166,9 @@ def test_nothing_waits_for_the_device_inside_a_rollout_step(backbone, sampling, 
             monkeypatch.setattr(torch.Tensor, name, refused)
         with NoWaiting():
             for t in range(2):
-                plan = Plan(torch.zeros(4, dtype=torch.long), late=0, longest=0, reach=30 + t, anew=True)
-                kept, actions, values, log_probs = model._decide(reader.read(obs, plan), obs)
+                start = torch.zeros(4, dtype=torch.long)
+                plan = Plan(start, num_pending=0, longest=0, max_position=30 + t, restarted=True)
+                kept, actions, values, log_probs = model._select_actions(reader.read(obs, plan), obs)
                 buffer.allocate(kept, actions, True)
                 buffer.put(t, kept, actions=actions, values=values.flatten(), log_probs=log_probs)
                 totals.add({name: torch.zeros(4) for name in totals.running}, torch.zeros(4, dtype=torch.bool))

@@ -67,7 +67,7 @@ def test_dropout_is_off_in_rollouts_and_on_in_updates():
     model._setup_learn(1)
     buffer = model.rollout_buffer
     model.collect_rollouts(model.env, model._init_callback(None), buffer, model.n_steps)
-    batch = buffer.samples(buffer.every(), buffer.runs())
+    batch = buffer.samples(buffer.valid_indices(), buffer.runs())
     with torch.no_grad():
         assert torch.allclose(
             model.policy.evaluate_actions(batch.observations, batch.actions)[1], batch.old_log_prob, atol=1e-5

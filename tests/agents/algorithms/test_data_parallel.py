@@ -85,7 +85,7 @@ class Saving(BaseCallback):
 
 def made(algorithm, world, group=None, **options):
     world_id, config = world
-    env = TensorVecEnv(world_id, ROWS if group is None else group.share(ROWS), seed=1, **config)
+    env = TensorVecEnv(world_id, ROWS if group is None else group.rows_per_rank(ROWS), seed=1, **config)
     model = algorithm(
         TransformerPolicy, env, n_steps=STEPS, seed=3, policy_kwargs=dict(SMALL), **options
     )  # A2C writes into it
@@ -121,7 +121,7 @@ def trained(name, group=None):
 
 def train_with_checkpoints(folder, group, resume):
     if resume:
-        env = TensorVecEnv(TRUNCATED[0], group.share(ROWS), **TRUNCATED[1])
+        env = TensorVecEnv(TRUNCATED[0], group.rows_per_rank(ROWS), **TRUNCATED[1])
         model, _ = checkpoints.load(checkpoints.checkpoints(folder)[-1], PPO, env, "cpu", group)
         data_parallel.attach(model, group)
     else:
@@ -241,9 +241,9 @@ def test_outside_torchrun_there_is_no_group():
 
 
 def test_rows_are_shared_evenly():
-    assert fake(0).share(6) == 3
-    with pytest.raises(ValueError, match="7 rows are not the same number for each of 2 ranks"):
-        fake(0).share(7)
+    assert fake(0).rows_per_rank(6) == 3
+    with pytest.raises(ValueError, match="7 rows cannot be divided among 2 ranks"):
+        fake(0).rows_per_rank(7)
 
 
 @pytest.mark.parametrize(

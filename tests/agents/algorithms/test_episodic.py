@@ -152,7 +152,7 @@ def test_kl_comes_off_the_rewards(name, formula):
     without = collected(moved(model_of(PPO, n_steps=16, kl={"coefficient": 0.0, "estimator": name, "place": "reward"})))
     assert torch.equal(with_kl.tensors["actions"], without.tensors["actions"])
     reference = model_of(PPO, n_steps=16).policy
-    batch = with_kl.samples(with_kl.every(), with_kl.runs())
+    batch = with_kl.samples(with_kl.valid_indices(), with_kl.runs())
     with torch.no_grad():
         theirs = reference.evaluate_actions(batch.observations, batch.actions)[1]
     fine = (without.tensors["rewards"] - with_kl.tensors["rewards"]).T.flatten()
@@ -169,7 +169,7 @@ def test_kl_in_the_loss_is_a_term_of_the_gradient(estimator):
     kl = {"coefficient": 0.5, "estimator": estimator}
     model = moved(PPO("TransformerPolicy", env, seed=0, learning_rate=0.1, kl=kl, policy_kwargs=sgd, **options))
     buffer = collected(model)
-    batch = buffer.samples(buffer.every(), buffer.runs())
+    batch = buffer.samples(buffer.valid_indices(), buffer.runs())
     before = [parameter.detach().clone() for parameter in model.policy.parameters()]
     values, log_probs, entropy = model.policy.evaluate_actions(batch.observations, batch.actions)
     mine = model.policy.get_distribution(batch.observations).distribution
@@ -199,7 +199,7 @@ def test_the_kl_of_grpo_is_inside_the_mean_over_each_episode():
     options = {"batch_size": 10_000, "max_grad_norm": 1e9, "learning_rate": 0.1, "policy_kwargs": sgd}
     model = moved(GRPO("TransformerPolicy", env, seed=0, kl={"coefficient": 0.5}, **options))
     buffer = collected(model)
-    batch = buffer.samples(buffer.every(), buffer.runs())
+    batch = buffer.samples(buffer.valid_indices(), buffer.runs())
     before = [parameter.detach().clone() for parameter in model.policy.parameters()]
     log_probs = model.policy.evaluate_actions(batch.observations, batch.actions)[1]
     with torch.no_grad():
