@@ -49,9 +49,11 @@ def attach(model: Any, group: Group) -> None:
         ValueError: the algorithm, its KL term or its environment has no data parallel form, or the ranks differ in
             their rows.
     """
+    # Before anything changes, so that a refusal leaves the model as it was.
     check(model, group)
     rows, env = model.env.num_envs, model.env
     seed = group.broadcast(env.batch.seed if model.seed is None else model.seed)
+    # Row i of rank r is row r n + i of the single process: same seed, same levels.
     env.seed(seed + group.rank * rows)
     _copy_learner(model.policy, group)
     model.rollout_buffer = DataParallelBuffer(model.rollout_buffer, group)
@@ -126,6 +128,7 @@ class DataParallelBuffer(SequenceRolloutBuffer):
         A rank without states in a minibatch yields one that is not in it, with weight 0: it must take part in the
         collectives.
         """
+        # All ranks permute the indices of the whole rollout; the generators are in step since the rollout began.
         last, tensors, time = self.runs(), self.tensors, self.buffer_size
         lasts = None if last is None else self.group.gather(last, 1)
         unused, advantages = (self.group.gather(tensors[name], 1) for name in ("unused", "advantages"))
@@ -189,6 +192,7 @@ def _data_parallel_context(model: Any, group: Group) -> Iterator[None]:
     optimizer's pre-step hook, and SB3's own clip gets an infinite bound.
     """
     buffer, policy = model.rollout_buffer, model.policy
+    # TRPO's critic step is not clipped, nor is its natural gradient.
     clips = not isinstance(model, TRPO)
     names = [name for name in ("normalize_advantage", "max_grad_norm", "target_kl") if hasattr(model, name)]
     saved = {name: getattr(model, name) for name in names}
@@ -236,6 +240,7 @@ def _record(model: Any, group: Group) -> None:
     means = group.sum(torch.tensor([known[name] for name in names], dtype=torch.float64)) / group.size
     for name, mean in zip(names, means.tolist(), strict=True):
         model.logger.record(name, mean)
+    # Explained variance is no mean: it needs the values of all ranks.
     values, returns = (group.gather(model.rollout_buffer.tensors[name], 1) for name in ("values", "returns"))
     explained = explained_variance(values.flatten().cpu().numpy(), returns.flatten().cpu().numpy())
     model.logger.record("train/explained_variance", explained)

@@ -46,12 +46,14 @@ class WholeEpisodes(OnDeviceRollouts):
     def _begin_rollout(self, env: TensorVecEnv) -> None:
         env.batch.align_groups()
         env.reset_tensor()
+        # Rows whose episode is over; the environment keeps stepping them, as a batch has no other way.
         self._idle = torch.zeros(env.num_envs, dtype=torch.bool, device=self.device)  # type: ignore[attr-defined]
         self._running = self._signals = None  # no episode continues from the last rollout
 
     def _rollout_is_complete(self, buffer: SequenceRolloutBuffer, t: int, done: Tensor) -> bool:
         assert self._idle is not None
         buffer.tensors["unused"][t] = self._idle
+        # The rollout may end before n_steps: the rest of the buffer holds an older rollout.
         buffer.tensors["unused"][t + 1 :] = True
         self._idle = self._idle | done.to(self._idle.device)
         if self._idle.device.type != "cpu" and t % 8 != 7:

@@ -53,7 +53,7 @@ class Reference:
 
     def __init__(self, options: KL, policy: TransformerPolicy) -> None:
         self.options = options
-        self.policy = copy.deepcopy(policy)
+        self.policy = copy.deepcopy(policy)  # the learning policy changes in place
         self.policy.requires_grad_(False)
         self.policy.set_training_mode(False)
 
@@ -156,6 +156,7 @@ class Regularized(OnDeviceRollouts):
             return entropy_coefficient * entropy - control.value * kl
 
         policy: TransformerPolicy = self.policy  # type: ignore[attr-defined]
+        # SB3's train() reads both at each minibatch; restored whatever happens.
         policy.regularizer, self.ent_coef = regularizer, 1.0
         try:
             super()._update()
@@ -168,6 +169,7 @@ class Regularized(OnDeviceRollouts):
     # ------------------------------------------------------------------ saving
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
+        # The reference is saved as weights, next to the policy's.
         state_dicts, tensors = super()._get_torch_save_params()  # type: ignore[misc]
         return ([*state_dicts, "reference.policy"] if self.reference is not None else state_dicts), tensors
 

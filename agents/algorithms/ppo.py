@@ -60,6 +60,7 @@ class PPO(Regularized, StockPPO):
         if self.clip_range_high is None:
             super().train()
             return
+        # train() calls `clip_range` once, for 1 - range, 1 + range, the clip fraction and the log.
         schedule: Any = self.clip_range
         self.clip_range = lambda progress: ClipRange(schedule(progress), self.clip_range_high or 0.0)
         try:

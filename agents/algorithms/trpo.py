@@ -54,6 +54,7 @@ class TRPO(Regularized, StockTRPO):
 
     def _setup_model(self) -> None:
         super()._setup_model()
+        # Of heads and trunk: nn.Dropout modules, and the functional dropout of our backbones.
         dropout = [m.p for m in self.policy.modules() if isinstance(m, nn.Dropout)]
         dropout += [getattr(getattr(self.policy.trunk, "config", None), "dropout", 0.0)]
         if self.kl is not None and self.kl.place == "loss":
@@ -63,6 +64,7 @@ class TRPO(Regularized, StockTRPO):
 
     def train(self) -> None:
         """Update the policy by sb3-contrib's `train()`, with the replacements below."""
+        # sb3-contrib calls these methods on the policy and the algorithm; instance attributes shadow them meanwhile.
         actor = _Actor(self.policy, self.fisher_share)
         self._actor = actor
         self.policy.get_distribution, self.policy.predict_values = actor.get_distribution, self._predict_values  # type: ignore[method-assign]
@@ -85,6 +87,7 @@ class TRPO(Regularized, StockTRPO):
 
         The gradient of the KL, zero at the old policy, is not computed: our `hessian_vector_product` does not use it.
         """
+        # Parameters that the objective does not reach (the critic's) have gradient None and are left out.
         training = [parameter for parameter in self.policy.parameters() if parameter.requires_grad]
         gradients = torch.autograd.grad(policy_objective, training, retain_graph=True, allow_unused=True)
         found = [(parameter, g) for parameter, g in zip(training, gradients, strict=True) if g is not None]

@@ -79,6 +79,7 @@ def from_pretrained(folder: str | Path) -> Transformer:
         expansion=max(1, found.intermediate_size // found.hidden_size),
     )
     trunk = Transformer(found.vocab_size, found.max_position_embeddings, config)
+    # The sizes are as the file says; everything else must be as our transformer computes.
     expected = _arcee_config(trunk)
     for name in CHECKED_FIELDS:
         if getattr(found, name) != getattr(expected, name):

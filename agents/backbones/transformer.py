@@ -60,7 +60,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotate the pairs (x_j, x_{j + E/2}) of x (..., E) by angles given as `rotary_angles` returns them.
 
     x'_j = x_j cos - x_{j + E/2} sin and x'_{j + E/2} = x_{j + E/2} cos + x_j sin (RoFormer, eq. 34); the roll brings
-    each feature's partner to its place, and the sign of the first line stands in `sin`.
+    each feature's partner to its place, and `sin` has the sign of the first line.
     """
     return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)
 
@@ -116,6 +116,7 @@ class Transformer(Backbone):
         cos, sin = rotary_angles(window, config.width // config.heads)
         self.cos: Tensor
         self.sin: Tensor
+        # Computed from the sizes, so not saved with the weights.
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
         self.init_weights()

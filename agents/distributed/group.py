@@ -48,6 +48,7 @@ class Group:
 
     def sum(self, tensor: Tensor) -> Tensor:
         """Return the sum over ranks, of the same shape, on the tensor's device; the tensor itself is unchanged."""
+        # A copy: all_reduce works in place, and the backend may want another device.
         total = tensor.to(self.device, copy=True)
         with self._detecting_lost_ranks():
             dist.all_reduce(total)

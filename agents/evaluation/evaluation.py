@@ -121,6 +121,7 @@ def evaluate(
     scores_solutions = expert_actions is not None and has_text(world) and hasattr(policy, "evaluate_actions")
     plays, oracles = [], []
     for s, each in enumerate(seeds):
+        # Sampled actions depend on the seed alone, and the caller's generators stay as they are.
         with torch.random.fork_rng([policy.device] if policy is not None and policy.device.type == "cuda" else []):
             torch.manual_seed(each)
             act = action_function(model, batch, world_id, deterministic, each)

@@ -45,6 +45,7 @@ def text_means(world: World, played: EpisodeResults, expert_actions: list[np.nda
     if "exact" in played.signals:
         found["exact_match"] = played.signals["exact"]
     if expert_actions is not None:
+        # A signal `exact` is the world's own judgement; without it compare with the solution.
         if not found:
             found["exact_match"] = [
                 float(np.array_equal(*pair)) for pair in zip(played.actions, expert_actions, strict=True)

@@ -140,6 +140,7 @@ class Sample:
 
     def _named(self, ratios: np.ndarray) -> dict[str, np.ndarray]:
         """Return ratios (..., K) by name; those of losses as perplexities."""
+        # exp of the mean loss, not the mean of exps: perplexity is a ratio of totals.
         ratios = np.concatenate([ratios[..., : len(self.means)], np.exp(ratios[..., len(self.means) :])], axis=-1)
         return dict(zip([*self.means, *self.losses], np.moveaxis(ratios, -1, 0), strict=True))
 

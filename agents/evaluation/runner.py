@@ -61,6 +61,7 @@ def policy_log_probs(policy: Any) -> Score:
 
 def random_actions(batch: BatchEnv, seed: int) -> Act:
     """Return a function that draws uniformly from the legal actions, or the box; ValueError for typed text."""
+    # A generator of its own: torch's default one belongs to the policies under test.
     generator, world = torch.Generator().manual_seed(seed), batch.world
     if world.takes_text:
         raise ValueError("random actions cannot be typed as text; choose another form of action, such as 'admissible'")
@@ -120,6 +121,7 @@ def load_policy(path: Path | str, device: str) -> Any:
     data, weights, _ = load_from_zip_file(path, device=device)
     if data is None:
         raise ValueError(f"{path} holds no model of Stable-Baselines3")
+    # Not the algorithm's `load`: the file does not say which algorithm saved it, and only the policy is needed.
     spaces = data["observation_space"], data["action_space"]
     policy = data["policy_class"](*spaces, lambda _: 0.0, **data["policy_kwargs"]).to(device)
     policy.load_state_dict(weights["policy"])
@@ -166,6 +168,7 @@ def sweep_batch(
     settings = {name: config[name] for name in BATCH_OPTIONS if name in config}
     world = build(world_id, {name: value for name, value in config.items() if name not in BATCH_OPTIONS})
     chosen = levels.select(world, split)[: max_levels or None]
+    # A pool of the chosen levels alone, so that a sweep meets each once and no other.
     world = replace(world, levels=chosen)
     return BatchEnv(world, min(rows, len(chosen)), split="all", order="sweep", device=device, **settings)
 
@@ -188,6 +191,7 @@ def play(
         seed: of the world's own randomness; the levels are the same for every seed.
     """
     count, rows = batch.num_levels, batch.num_envs
+    # A multiple of the number of levels: the sweep starts at level 0 for every seed.
     obs = batch.reset(seed=seed * count)  # row i starts at level (seed + i) modulo count
     names, level = list(batch.tensors.signals), np.arange(rows)
     # Columns: return, length, terminated, loss, the K signals; of running episodes (N, .), of finished levels (L, .).

@@ -93,6 +93,7 @@ class TrainingCallback(logs.ThroughputCallback):
 
     def _on_rollout_start(self) -> None:
         self.update_ended()
+        # Validation and checkpoints come here, not after the rollout: the update is done, nothing new has begun.
         history, rollouts = self.history, len(self.history["steps"])
         if rollouts and rollouts % self.options.validate_every == 0 and history["validated"] != rollouts:
             self._validate()
@@ -110,6 +111,7 @@ class TrainingCallback(logs.ThroughputCallback):
         self.saved = time.monotonic()
 
     def _validate(self) -> None:
+        # Rank 0 plays; all ranks then make the same decisions by its score.
         score = self.context.broadcast(
             validate(self.model, self.context, 1000) if self.context.is_main_process else None
         )
@@ -121,6 +123,7 @@ class TrainingCallback(logs.ThroughputCallback):
 
     def _on_rollout_end(self) -> None:
         self.rollout_ended()
+        # Taken before the next rollout resets rows; see `checkpoints.save`.
         self.environment = self.model.env.batch.snapshot()  # type: ignore[union-attr]
         values = self.logger.name_to_value
         self.history["steps"].append(self.num_timesteps)

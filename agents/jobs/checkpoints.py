@@ -44,6 +44,7 @@ def save(
     """
     place = folder / f"checkpoint-{model.num_timesteps:012d}"
     own = environment or model.env.batch.snapshot()  # type: ignore[union-attr]
+    # Every rank sends its part, then rank 0 alone writes.
     environments = [own] if group is None else group.gather_objects(own)
     running_signals = {name: value.cpu() for name, value in (getattr(model, "_signals", None) or {}).items()}
     signals = [running_signals] if group is None else group.gather_objects(running_signals)
@@ -64,6 +65,7 @@ def save(
     (writing / "history.json").write_text(json.dumps(contents))
     shutil.rmtree(place, ignore_errors=True)
     os.replace(writing, place)  # atomic: a reader sees the whole folder or none
+    # Only after the new one is in place: a kill in between leaves one too many, never one too few.
     for old in checkpoints(folder)[:-MAX_CHECKPOINTS]:
         shutil.rmtree(old, ignore_errors=True)
     return place
@@ -124,6 +126,7 @@ def load(
     if saved_by != size:
         raise ValueError(f"{place} was saved by {saved_by} processes, not {size}: torchrun --nproc-per-node {saved_by}")
     model = algorithm.load(place / "model.zip", env=env, device=device)
+    # A batch must have been reset before it can be observed; the snapshot then replaces every row.
     env.reset_tensor()
     env.batch.restore(_environment(place, rank).read_bytes())
     model._last_obs = env.batch.to_host().obs  # SB3 resets the environment at learn() where this is None

@@ -109,6 +109,7 @@ def start(context: RunContext, model: Any) -> dict[str, Any]:
     if context.group is not None:
         data_parallel.attach(model, context.group)  # the other ranks wait here, and get rank 0's weights
     history = context.broadcast(history)
+    # RL starts from the seed, on each rank with its own rows of the whole.
     env.reset_tensor(options.seed + (context.group.rank * env.num_envs if context.group else 0))
     checkpoints.save(options.out, model, history, group=context.group)
     return history
@@ -142,6 +143,7 @@ def prepare(options: Options) -> tuple[RunContext, TensorVecEnv]:
         device = str(group.device)
     env = make_env(options, config, device, group)
     world = env.batch.world
+    # The first signal is by convention the task's own.
     metric = options.metric or next(iter(world.signals))
     if metric not in world.signals:
         raise ValueError(f"there is no signal {metric!r}; the signals are {', '.join(world.signals)}")
@@ -158,6 +160,7 @@ def set_up(options: Options) -> tuple[RunContext, Any, dict[str, Any] | None]:
         OSError, TypeError, ValueError: options name something that does not exist or does not fit together.
     """
     context, env = prepare(options)
+    # Rank 0's list: another rank could see a checkpoint that was finished later.
     found = context.broadcast(checkpoints.checkpoints(options.out))
     if options.resume and found:
         return context, *resume(context, env, found[-1])
@@ -184,6 +187,7 @@ def run(
     history = start(context, model) if history is None else history
     if context.is_main_process:
         model.set_logger(logs.make_logger(options.out, model.num_timesteps))
+    # SB3's learn() counts further steps, `steps` is the total of all commands.
     remaining = options.steps - model.num_timesteps
     if remaining > 0:
         callback = TrainingCallback(context, history, on_validation)

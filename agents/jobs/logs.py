@@ -30,6 +30,7 @@ def make_logger(folder: Path, steps: int = 0) -> Logger:
     events = TensorBoardOutputFormat(str(folder / "tensorboard"))
     if steps:
         events.writer.close()
+        # TensorBoard then hides events of later steps, which the resumed run writes again.
         events.writer = SummaryWriter(log_dir=str(folder / "tensorboard"), purge_step=steps + 1)
     return Logger(str(folder), [_csv(folder / "progress.csv", steps), events])
 

@@ -144,6 +144,7 @@ def make_study(options: Options, space: dict[str, Range]) -> optuna.Study:
     if study.user_attrs.setdefault("space", written) != written:
         raise ValueError(f"{options.out} holds a sweep over other ranges; give another --out")
     study.set_user_attr("space", written)
+    # One process runs a sweep, so a trial that is still running was killed.
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
         study.set_user_attr(f"killed {trial.number}", True)
         study.tell(trial.number, state=TrialState.FAIL)

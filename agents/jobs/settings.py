@@ -122,10 +122,12 @@ def parse(args: Sequence[str], description: str = "") -> Options:
         SystemExit: an unknown option or a malformed value, reported on stderr.
     """
     given = list(args)
+    # Two passes: algorithm and backbone decide which options exist, so they are parsed first.
     chosen = _choices(given)
     saved = Path(chosen.out or default_of(Options, "out")) / SAVED
     resuming = chosen.resume and saved.is_file()
     config = read(Path(chosen.config)) if chosen.config else {}
+    # The world is the only positional argument; it may also stand among the flags.
     world_first = bool(given) and not given[0].startswith("-")
     world = given.pop(0) if world_first else next((given.pop(i) for i, arg in enumerate(given) if arg in ids()), None)
     previous = read(saved) if resuming else {}

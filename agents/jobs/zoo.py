@@ -43,6 +43,7 @@ def register(batched: bool = True, group_size: int = 1) -> None:
         batched: let the zoo make a `TensorVecEnv` of our worlds; False: its own vector environments.
         group_size: rows that share a level, if it divides their number, else 1; rloo and grpo need 2 or more.
     """
+    # The zoo has no hook for either: its registry is a dict, its vector class a class attribute.
     rl_zoo3.utils.ALGOS.update(ALGORITHMS)
     maker: Any = staticmethod(lambda makers: make_rows(makers, group_size)) if batched else None
     rl_zoo3.exp_manager.ExperimentManager.default_vec_env_cls = maker

@@ -17,6 +17,7 @@ class FieldEncoder(nn.Module):
         for name, box in fields.items():
             low, high = torch.as_tensor(box.low).flatten(), torch.as_tensor(box.high).flatten()
             bounded = torch.isfinite(low) & torch.isfinite(high) & (high > low)
+            # In float64: the difference of two large float32 bounds may overflow.
             low, high = low.double(), high.double()
             self.register_buffer(f"center_{name}", torch.where(bounded, (low + high) / 2, 0.0).float())
             self.register_buffer(f"scale_{name}", torch.where(bounded, 2 / (high - low).clamp(min=1e-8), 1.0).float())

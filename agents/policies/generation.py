@@ -65,6 +65,7 @@ def generate(
         raise ValueError(f"beams is {beams}; it must be at least 1")
     if beams > 1 and (temperature not in (0, 1) or top_k or top_p != 1):
         raise ValueError("a beam search does not sample: leave temperature, top_k and top_p as they are")
+    # Dropout off meanwhile, whatever happens.
     was_training = policy.training
     policy.eval()
     try:

@@ -40,6 +40,7 @@ def add_low_rank(module: nn.Module, rank: int) -> None:
     if rank < 1:
         raise ValueError(f"low_rank is {rank}; it must be at least 1")
     module.requires_grad_(False)
+    # A list first: registering changes the module tree that is iterated.
     for layer in [part for part in module.modules() if isinstance(part, nn.Linear)]:
         parametrize.register_parametrization(layer, "weight", LowRank(layer.weight, rank))
 

@@ -91,6 +91,11 @@ def flat_indices(obs: Any) -> Tensor | None:
     return obs.flat if isinstance(obs, Sequences) else obs.get("flat") if isinstance(obs, dict) else None
 
 
+def plain_fields(obs: Any) -> dict[str, Tensor]:
+    """Return the fields of M states that are not texts, (M, ...) each; of a dict all fields, of a plain tensor none."""
+    return obs.fields if isinstance(obs, Sequences) else obs if isinstance(obs, dict) else {}
+
+
 def on_device(obs: dict[str, Tensor], device: torch.device | str) -> dict[str, Tensor]:
     """Return observations on a device; the same tensors where they are there already."""
     return {name: value.to(device) for name, value in obs.items()}

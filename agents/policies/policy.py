@@ -13,11 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium import spaces
-from stable_baselines3.common.distributions import (
-    CategoricalDistribution,
-    DiagGaussianDistribution,
-    Distribution,
-)
+from stable_baselines3.common.distributions import DiagGaussianDistribution, Distribution
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor, nn
@@ -28,8 +24,8 @@ from agents.distributed.group import Group
 from agents.policies.decoding import Reader
 from agents.policies.encoders import FieldEncoder
 from agents.policies.lora import add_low_rank, freeze, weight_decay_groups
-from agents.policies.packing import Sequences
-from agents.policies.sampling import ILLEGAL, Sampling, adjusted_log_probs, sample, top_k_top_p_mask
+from agents.policies.packing import Sequences, plain_fields
+from agents.policies.sampling import ILLEGAL, Sampling, adjusted_log_probs, categorical, sample, top_k_top_p_mask
 from llm_envs.validation import check_choice
 
 # Adam for small transformers, as nanoGPT has it. With SB3's eps=1e-5 and beta2=0.999 a warm start on 3-digit addition
@@ -84,6 +80,7 @@ class TransformerPolicy(ActorCriticPolicy):
         **kwargs: Any,
     ) -> None:
         check_choice("autocast", autocast, (None, "bfloat16"))
+        # Saved with a model: what the constructor needs to make the policy again.
         self.options = {
             "backbone": dict(backbone or {}),
             "shared_value": shared_value,
@@ -111,6 +108,7 @@ class TransformerPolicy(ActorCriticPolicy):
         fields = dict(space.spaces) if isinstance(space, spaces.Dict) else {"": space}
         self.reads_tokens = "tokens" in fields and "length" in fields
         others = {name: box for name, box in fields.items() if not (self.reads_tokens and name in TOKEN_FIELDS)}
+        # A mask is applied to the logits, with or without tokens; it is no feature.
         others.pop("action_mask", None)
         for name, box in others.items():
             if not isinstance(box, spaces.Box):
@@ -129,10 +127,12 @@ class TransformerPolicy(ActorCriticPolicy):
         layers = nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1)
         self.value_net = nn.Sequential(*layers)  # type: ignore[assignment]
         self._build_actor(width)
+        # Small heads: the first values, and the first logits of a separate actor, are nearly 0.
         for head in (*layers, self.action_net):
             if isinstance(head, nn.Linear):
                 nn.init.normal_(head.weight, std=0.02)
                 nn.init.zeros_(head.bias)
+        # Adapters before the optimizer is made, so that it gets their parameters and not the frozen ones.
         if self.options["low_rank"] and self.trunk is not None:
             add_low_rank(self.trunk, self.options["low_rank"])  # type: ignore[arg-type]
         freeze(self, self.options["frozen"])  # type: ignore[arg-type]
@@ -206,7 +206,7 @@ class TransformerPolicy(ActorCriticPolicy):
     def logits(self, features: Tensor, obs: Observations) -> Tensor:
         """Return logits (B, A) of discrete actions at features (B, D), illegal ones at -1e8."""
         logits = self.trunk.unembed(features) if self.action_net is None else self.action_net(features)  # type: ignore
-        mask = _fields(obs).get("action_mask")
+        mask = plain_fields(obs).get("action_mask")
         return logits if mask is None else logits.masked_fill(mask == 0, ILLEGAL)
 
     def top_k_top_p_mask(self, features: Tensor, obs: Observations) -> Tensor:
@@ -223,14 +223,11 @@ class TransformerPolicy(ActorCriticPolicy):
             return gaussian.proba_distribution(self.action_net(features), self.log_std)  # type: ignore[misc]
         logits = self.logits(features, obs)
         if self.sampling != Sampling():
-            kept = _fields(obs).get("support")
+            kept = plain_fields(obs).get("support")
             if kept is None and self.sampling.restricts:
                 kept = top_k_top_p_mask(logits, self.sampling)
             logits = adjusted_log_probs(logits, kept, self.sampling)
-        categorical = CategoricalDistribution(int(self.action_space.n))  # type: ignore[attr-defined]
-        # Not SB3's proba_distribution: it validates its arguments, which on a GPU waits for the device at every step.
-        categorical.distribution = torch.distributions.Categorical(logits=logits, validate_args=False)
-        return categorical
+        return categorical(logits)
 
     # ------------------------------------------------------------------ what SB3's algorithms call
 
@@ -292,6 +289,7 @@ class TransformerPolicy(ActorCriticPolicy):
         self.set_training_mode(False)
         tensors, vectorized = self.obs_to_tensor(observation)
         assert isinstance(tensors, dict)  # it has tokens
+        # A state of another batch size or another policy is of no use: start with an empty cache.
         rows = len(tensors["tokens"])
         reader = state if isinstance(state, Reader) and state.rows == rows and state.policy is self else None
         reader = reader or Reader(self, rows)
@@ -300,8 +298,3 @@ class TransformerPolicy(ActorCriticPolicy):
         if isinstance(self.action_space, spaces.Box):
             actions = np.clip(actions, self.action_space.low, self.action_space.high)
         return (actions if vectorized else actions[0]), reader
-
-
-def _fields(obs: Observations) -> dict[str, Tensor]:
-    """Return the fields that are not texts; all fields of a dict."""
-    return obs.fields if isinstance(obs, Sequences) else obs if isinstance(obs, dict) else {}

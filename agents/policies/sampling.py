@@ -93,6 +93,14 @@ def adjusted_log_probs(logits: Tensor, kept: Tensor | None, sampling: Sampling) 
     return torch.logaddexp(policy, uniform + math.log(sampling.epsilon))
 
 
+def categorical(logits: Tensor) -> CategoricalDistribution:
+    """Return SB3's distribution over A actions, from logits (B, A)."""
+    distribution = CategoricalDistribution(logits.shape[-1])
+    # Not SB3's proba_distribution: it validates its arguments, which on a GPU waits for the device at every step.
+    distribution.distribution = torch.distributions.Categorical(logits=logits, validate_args=False)
+    return distribution
+
+
 def sample(distribution: Distribution, deterministic: bool, group: Group | None = None) -> Tensor:
     """Return actions drawn from a distribution over N rows, or the most likely ones: (N,), or (N, ...) of a Gaussian.
 

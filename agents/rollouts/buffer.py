@@ -134,6 +134,7 @@ class SequenceRolloutBuffer(BaseBuffer):
 
     def samples(self, flat: Tensor, last: Tensor | None) -> DictRolloutBufferSamples:
         """Return the states at flat indices (M,) in the form that SB3's `train()` reads; `last` is from `runs`."""
+        # SB3 flattens (T, N) with the rows outside; equal seeds then give equal minibatches.
         rows, steps = flat // self.buffer_size, flat % self.buffer_size  # (M,) each
         observations = with_flat_indices(gather(self.observations, last, steps, rows), flat)
         return DictRolloutBufferSamples(observations, *(self.tensors[name][steps, rows] for name in SAMPLES))

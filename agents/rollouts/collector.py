@@ -12,7 +12,7 @@ With equal seeds the numbers are those of SB3's loop. N rows, T = `n_rollout_ste
 
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -30,6 +30,7 @@ from agents.policies.packing import on_device
 from agents.rollouts import cuda_graphs
 from agents.rollouts.buffer import SequenceRolloutBuffer
 from agents.rollouts.cuda_graphs import RolloutStep
+from agents.rollouts.statistics import SignalTotals
 from llm_envs.adapters.sb3 import TensorVecEnv
 
 
@@ -58,6 +59,7 @@ class OnDeviceRollouts:
             super().__init__(*args, **kwargs)
 
     def _setup_model(self) -> None:
+        # SB3 makes the buffer in `_setup_model`, of this class.
         self._choose_buffer()
         super()._setup_model()  # type: ignore[misc]
         self._check_vocabulary()
@@ -115,6 +117,7 @@ class OnDeviceRollouts:
             done = step.terminated | step.truncated
             timeouts = step.truncated & ~step.terminated
             rollout_buffer.put(t, {}, rewards=step.reward, dones=done, timeouts=timeouts)
+            # Only time limits need final observations: what follows a termination has no value.
             if truncates:
                 for name, value in step.final_obs.items():
                     rollout_buffer.final_observations[name][t] = value
@@ -196,12 +199,14 @@ class OnDeviceRollouts:
 
         if policy.trunk is None:
             return policy.features, lambda: act(policy.features(current_obs()), current_obs())
+        # A cache belongs to one policy object and one number of rows.
         if self._reader is None or self._reader.rows != env.num_envs or self._reader.policy is not policy:
             self._reader, self._graphs = Reader(policy, env.num_envs), None
         reader = self._reader
         reader.reset()
         if not cuda_graphs.supported(device, env.device):
             return reader, lambda: act(reader(current_obs()), current_obs())
+        # Graphs hold the addresses of one environment's buffers.
         if self._graphs is None or self._graphs.env is not env:
 
             def step(max_position: int) -> RolloutStep:
@@ -249,8 +254,10 @@ class OnDeviceRollouts:
             parts = [self.group.gather(part, 1) for part in parts]  # (T, N of all ranks)
         rewards, dones, steps = (part.cpu().numpy() for part in parts)
         running = self._running
+        # Another number of rows is another environment: its episodes have just begun.
         if running is None or running.shape != (2, rewards.shape[1]):
             running = np.zeros((2, rewards.shape[1]))
+        # Step by step and row by row, as SB3's Monitor would have seen the episodes end.
         for t in range(len(rewards)):
             running += rewards[t], steps[t]
             ended = np.flatnonzero(dones[t])
@@ -259,44 +266,6 @@ class OnDeviceRollouts:
                 self.ep_info_buffer.append({"r": running[0, row], "l": int(running[1, row]), "t": elapsed})  # type: ignore[attr-defined]
             running[:, ended] = 0
         self._running = running
-
-
-class SignalTotals:
-    """Totals of each signal over whole episodes, kept on the device; `means` reads them once.
-
-    Args:
-        names: of the signals.
-        rows: N.
-        device: of the sums.
-        running: sums (N,) by name over episodes that began in an earlier rollout; dropped if rows or names differ.
-    """
-
-    def __init__(
-        self,
-        names: Iterable[str],
-        rows: int,
-        device: torch.device | str,
-        running: dict[str, Tensor] | None = None,
-    ) -> None:
-        self.running = {name: torch.zeros(rows, device=device) for name in names}
-        if running is not None and {n: len(v) for n, v in running.items()} == dict.fromkeys(self.running, rows):
-            self.running = {name: value.to(device) for name, value in running.items()}
-        self.ended = {name: torch.zeros((), device=device) for name in self.running}
-        self.episodes = torch.zeros((), device=device)
-
-    def add(self, signals: dict[str, Tensor], done: Tensor) -> None:
-        """Add one step's signals, (N,) each; NaN, which stands for "not measured", counts as 0. `done` is (N,) bool."""
-        for name, value in signals.items():
-            self.running[name] += value.nan_to_num(0.0)
-            self.ended[name] += (self.running[name] * done).sum()
-            self.running[name] *= ~done
-        self.episodes += done.sum()
-
-    def means(self, group: Group | None = None) -> dict[str, float]:
-        """Return each signal's mean total over the episodes that ended, of all ranks if there is a group; 0 of none."""
-        totals = torch.stack((self.episodes, *self.ended.values()))
-        episodes, *ended = (totals if group is None else group.sum(totals)).tolist()
-        return {name: total / max(episodes, 1.0) for name, total in zip(self.ended, ended, strict=True)}
 
 
 class _LazyArray:

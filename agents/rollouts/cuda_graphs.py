@@ -78,6 +78,7 @@ class StepGraphs:
 
     def warm_up(self, bucket: int) -> None:
         """Take steps on another stream: a capture must find everything compiled and allocated."""
+        # Captures run on a side stream; warming up there lets libraries make their per-stream workspaces.
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):

@@ -85,6 +85,7 @@ def preference_pairs(
     check_range("levels_at_once", levels_at_once, 1, 2**30)
     if not 0.0 <= noise < float("inf"):
         raise ValueError(f"noise is {noise}; it must be finite and not negative")
+    # Rows 2 k and 2 k + 1 share a level.
     batch = make_batch(world_id, 2 * levels_at_once, group_size=2, **options)
     check_has_text(batch.world, world_id)
     act, generator = action_function(policy, batch, world_id, False, seed), torch.Generator().manual_seed(seed)
@@ -94,6 +95,7 @@ def preference_pairs(
         torch.manual_seed(seed)
         for begin in range(0, EPISODES_PER_PAIR * count // 2, levels_at_once):
             pairs = _play_pairs(batch, act, seed + 2 * begin)  # other seeds are other levels
+            # P(first preferred) = sigmoid((return_1 - return_2) / noise); noise 0 is the limit.
             better = (pairs.gold[:, 0] - pairs.gold[:, 1]).cpu().double()
             certain = better > 0
             swap = ~certain if noise == 0 else torch.rand(len(pairs), generator=generator) > (better / noise).sigmoid()

@@ -122,6 +122,7 @@ class RewardModel(nn.Module):
 
         The term refers to this model, not to a copy: training it further changes the reward.
         """
+        # Without dropout: a reward must not depend on chance.
         self.eval()
         return Reward(self.score_transition, weight, name, at_end=True)
 
@@ -200,6 +201,7 @@ def fit(
     """
     check_range("epochs", epochs, 1, 2**31 - 1)
     check_range("batch_size", batch_size, 1, 2**31 - 1)
+    # By level: texts of one level are alike, and would make held-out pairs look easy.
     train, test = pairs.split(held_out, seed)
     train = train.to(model.head.weight.device)
     optimizer = torch.optim.AdamW(model.parameters(), learning_rate, (0.9, 0.99), weight_decay=weight_decay)

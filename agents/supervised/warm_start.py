@@ -50,6 +50,7 @@ def demonstrations(
     longest = max(map(len, expert_actions))
     observations = {name: value.new_empty((longest, *value.shape)) for name, value in obs.items()}
     actions, rewards, ended = [], [], []
+    # Rows whose solution is shorter repeat its last action; `inside` leaves those steps out.
     for t in range(longest):
         for name, value in obs.items():
             observations[name][t] = value
@@ -100,6 +101,7 @@ def warm_start(
     obs, actions, inside = on_device(obs, device), actions.to(device), inside.to(device)
     # The last step inside ends the demonstration, whatever the world says.
     dones = inside & ~torch.cat((inside[1:], torch.zeros_like(inside[:1])))
+    # Texts come as `Sequences`: each demonstration is read once a minibatch.
     last = find_runs(obs["length"].flatten(1), dones) if getattr(policy, "reads_tokens", False) else None
     returns = returns_to_go(rewards.to(device), dones, model.gamma)
     optimizer = policy.optimizer  # RL continues with its moments

@@ -1,4 +1,4 @@
-"""Ranks train as one process does, and a run whose rank dies says so and goes on from its checkpoint.
+"""Ranks train as one process does, and a run whose rank dies says so and continues from its checkpoint.
 
 Run by torchrun this file is the ranks' program.
 """
@@ -68,7 +68,7 @@ class Drawing(BaseCallback):
 
 
 class Saving(BaseCallback):
-    """Saves a checkpoint before every rollout; kills rank 1 in the last rollout if told to."""
+    """Saves a checkpoint before every rollout; kills rank 1 in the last rollout if asked to."""
 
     def __init__(self, folder, kill):
         super().__init__()
@@ -147,8 +147,8 @@ def main(folder, resume):
 def torchrun(folder, *more):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", __file__]
     settings = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
-    told = [*command, str(folder), *more]
-    return subprocess.run(told, capture_output=True, text=True, timeout=180, env=settings, check=False)
+    arguments = [*command, str(folder), *more]
+    return subprocess.run(arguments, capture_output=True, text=True, timeout=180, env=settings, check=False)
 
 
 @pytest.fixture(scope="module")

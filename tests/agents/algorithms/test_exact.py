@@ -117,7 +117,7 @@ def test_trpo_with_the_fisher_matrix_of_some_texts(world):
 
 
 def test_trpo_keeps_parameters_in_their_memory():
-    """The line search binds `data` anew; graphs captured before know the old memory."""
+    """The line search rebinds `data`; graphs captured before know the old memory."""
     env = TensorVecEnv("Tokens/Addition-v0", 4, digits=2)
     model = TRPO(TransformerPolicy, env, n_steps=16, batch_size=16, device="cpu", policy_kwargs={"backbone": SMALL})
     homes = [(parameter, parameter.data_ptr()) for parameter in model.policy.parameters()]

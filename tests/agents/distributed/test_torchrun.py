@@ -1,4 +1,4 @@
-"""`torchrun -m agents.train`: ranks end as one process does, a dead one stops the others, and `--resume` goes on."""
+"""`torchrun -m agents.train`: ranks train as one process does; a dead one stops the others; `--resume` continues."""
 
 import csv
 import os
@@ -21,7 +21,7 @@ from agents.jobs.settings import parse
 TINY = "Tokens/Copy-v0 --set length=2 vocab_size=3 pool=300 --weights match=1 --num-envs 16 --steps 1200"
 TINY += " --warm.episodes 200 --warm.epochs 1 --backbone.width 16 --backbone.layers 1 --backbone.heads 2"
 TINY += " --backbone.dropout 0 --validate-every 3 --stop-at 2.0 --device cpu --threads 1 --checkpoint-every 0"
-ALGORITHMS = {  # one whose rows go on from rollout to rollout, one of whole episodes in groups
+ALGORITHMS = {  # one whose episodes span rollouts, one of whole episodes in groups
     "ppo": "--algo ppo --n-steps 9 --batch-size 60 --n-epochs 2",
     "grpo": "--algo grpo --group-size 4 --batch-size 60 --kl.coefficient 0.1 --kl.target 0.01",
 }
@@ -31,8 +31,8 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
 
 def started(algo, out, *more):
     """Start two ranks."""
-    told = [*LAUNCH, *TINY.split(), *ALGORITHMS[algo].split(), "--out", str(out), *more]
-    return subprocess.Popen(told, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    command = [*LAUNCH, *TINY.split(), *ALGORITHMS[algo].split(), "--out", str(out), *more]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
 
 
 def alone(algo, out):
@@ -49,11 +49,11 @@ def check_equal(one, two):
     assert first.keys() == second.keys()
     for name in first:
         torch.testing.assert_close(second[name], first[name], atol=1e-6, rtol=1e-6, msg=lambda text, at=name: at + text)
-    told, again = (list(csv.DictReader((out / "progress.csv").open())) for out in (one, two))
+    first, second = (list(csv.DictReader((out / "progress.csv").open())) for out in (one, two))
     names = ["time/total_timesteps", "signals/match", "validation/exact", "rollout/entropy", "rollout/ep_rew_mean"]
-    assert set(names) <= told[-1].keys()
+    assert set(names) <= first[-1].keys()
     for name in names:
-        values = [np.array([float(row[name] or "nan") for row in rows]) for rows in (told, again)]
+        values = [np.array([float(row[name] or "nan") for row in rows]) for rows in (first, second)]
         np.testing.assert_allclose(values[1], values[0], atol=1e-5, rtol=1e-5, err_msg=name)
 
 

@@ -130,7 +130,7 @@ def test_transcripts_are_of_the_first_levels_in_order():
     found = evaluate(copier, "Tokens/Copy-v0", levels_at_once=5, transcripts=7, oracle=False, **COPY)
     batch = make_batch("Tokens/Copy-v0", 7, split="test", order="sweep", **COPY)
     prompts = batch.decode(batch.reset(seed=0))
-    assert [told[: len(prompt)] for told, prompt in zip(found.transcripts, prompts, strict=True)] == prompts
+    assert [transcript[: len(prompt)] for transcript, prompt in zip(found.transcripts, prompts, strict=True)] == prompts
 
 
 def test_levels_without_a_solution_are_named():

@@ -21,7 +21,7 @@ SMALL_WORLDS = {  # configurations that are made in a moment
 ALIASES = {"PathPlanner-v0": "Nav/PathPlanner-v0", "TextGame-v0": "Text/Coin-v0"}
 
 
-def told(*more):
+def parsed(*more):
     return parse(["Tokens/Addition-v0", *PPO_QUICK, *more])
 
 
@@ -144,7 +144,7 @@ def test_an_unknown_name_in_a_file_is_refused(tmp_path, capsys):
 
 
 def test_saved_options_are_what_a_run_goes_on_with(tmp_path):
-    first = told("--out", str(tmp_path), "--n-epochs", "2", "--weights", "match=0.5", "--frozen", "value_net")
+    first = parsed("--out", str(tmp_path), "--n-epochs", "2", "--weights", "match=0.5", "--frozen", "value_net")
     settings.save(first, tmp_path)
     again = parse(["--resume", "--out", str(tmp_path)])
     assert settings.as_settings(again) == settings.as_settings(first)

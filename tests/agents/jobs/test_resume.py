@@ -1,4 +1,4 @@
-"""Going on after a kill, bit by bit, with every algorithm."""
+"""Resuming after a kill continues bit for bit, with every algorithm."""
 
 import multiprocessing
 import os

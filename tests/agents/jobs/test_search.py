@@ -30,7 +30,7 @@ TINY += ["--backbone.width", "16", "--backbone.layers", "1", "--backbone.heads",
 TINY += ["--device", "cpu", "--checkpoint-every", "0", "--stop-at", "2.0"]
 
 
-def told(out, *search, **options):
+def sweep_options(out, *search, **options):
     return Options(search=(search,), out=out, **options)
 
 
@@ -80,7 +80,7 @@ def test_repeated_flags_add_up():
 
 def test_an_option_that_the_algorithm_does_not_have_ends_the_sweep_before_it_begins(tmp_path, capsys):
     with pytest.raises(SystemExit):
-        search.sweep(told(tmp_path / "a", "clip_range=0.1,0.2"), [*TINY, "--algo", "reinforce"])
+        search.sweep(sweep_options(tmp_path / "a", "clip_range=0.1,0.2"), [*TINY, "--algo", "reinforce"])
     assert "--clip-range" in capsys.readouterr().err
     assert not (tmp_path / "a").exists()
 
@@ -107,7 +107,7 @@ def test_a_grid_covers_every_point_and_is_over_then(tmp_path, capsys):
 
 
 def test_a_trial_that_cannot_be_trained_is_told_and_the_others_go_on(tmp_path):
-    lines = search.sweep(told(tmp_path, "backbone.heads=2,3", sampler="grid"), TINY)
+    lines = search.sweep(sweep_options(tmp_path, "backbone.heads=2,3", sampler="grid"), TINY)
     assert [line["state"] for line in lines] == ["complete", "fail"]
     assert "heads" in lines[1]["error"]
 
@@ -122,7 +122,7 @@ def test_trials_below_the_median_are_pruned(tmp_path, monkeypatch):
 
     monkeypatch.setattr(search, "train", train)
     monkeypatch.setattr(optuna.samplers, "RandomSampler", lambda _: Scripted([2, 2, 1, 3]))
-    lines = search.sweep(told(tmp_path, "n_epochs=int:1:3", sampler="random", trials=4, startup=2), TINY)
+    lines = search.sweep(sweep_options(tmp_path, "n_epochs=int:1:3", sampler="random", trials=4, startup=2), TINY)
     assert [(line["n_epochs"], line["state"]) for line in lines] == [
         (3, "complete"),
         (2, "complete"),
@@ -151,8 +151,8 @@ class Scripted(optuna.samplers.BaseSampler):
 def test_a_sweep_that_goes_on_draws_anew(tmp_path, monkeypatch, sampler):
     monkeypatch.setattr(search, "train", lambda options, on_validation: {"validation": options.algorithm.gamma})
     gamma = "gamma=uniform:0:1"
-    search.sweep(told(tmp_path, gamma, sampler=sampler, trials=3), TINY)
-    lines = search.sweep(told(tmp_path, gamma, sampler=sampler, trials=6), TINY)
+    search.sweep(sweep_options(tmp_path, gamma, sampler=sampler, trials=3), TINY)
+    lines = search.sweep(sweep_options(tmp_path, gamma, sampler=sampler, trials=6), TINY)
     assert len({line["gamma"] for line in lines}) == len(lines) == 6
     assert lines[0]["value"] == max(line["gamma"] for line in lines)
 
@@ -169,7 +169,7 @@ def run_quietly(options, args):
 def test_a_killed_sweep_goes_on_and_its_killed_trial_from_its_checkpoint(tmp_path):
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["agents.sweep"])
-    options = told(tmp_path, "n_epochs=1,2", sampler="grid", prune=False)
+    options = sweep_options(tmp_path, "n_epochs=1,2", sampler="grid", prune=False)
     running = processes.Process(target=run_quietly, args=(options, [*TINY, "--steps", "1000000"]))
     running.start()
     while running.is_alive() and not list(tmp_path.glob("trial-0000/checkpoint-*[1-9]*")):

@@ -23,7 +23,7 @@ from agents.jobs.settings import parse
 from llm_envs.adapters.sb3 import TensorVecEnv
 
 
-def told(*more):
+def parsed(*more):
     return parse(["Tokens/Addition-v0", *PPO_QUICK, *more])
 
 
@@ -32,7 +32,7 @@ def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("run")
     (out / "checkpoint-000000000001").mkdir()
     (out / "thesis.txt").write_text("years of work")
-    results = train(told("--out", str(out), "--steps", "640", "--kl.coefficient", "0.1"))
+    results = train(parsed("--out", str(out), "--steps", "640", "--kl.coefficient", "0.1"))
     return out, results
 
 
@@ -62,8 +62,8 @@ def test_logs_hold_every_quantity(run):
         assert sum(shares) == pytest.approx(1.0)
         assert float(row["time/tokens_per_second"]) > 0
     events = EventAccumulator(str(out / "tensorboard")).Reload()
-    told = [event.value for event in events.Scalars("signals/exact")]
-    np.testing.assert_allclose(told, [float(row["signals/exact"]) for row in rows], rtol=1e-6)
+    logged = [event.value for event in events.Scalars("signals/exact")]
+    np.testing.assert_allclose(logged, [float(row["signals/exact"]) for row in rows], rtol=1e-6)
     assert {"time/tokens_per_second", "validation/exact"} <= set(events.Tags()["scalars"])
 
 
@@ -124,7 +124,7 @@ def test_a_fresh_run_removes_only_what_a_run_wrote(tmp_path):
 def test_bad_options_are_refused_before_anything_is_written(tmp_path, more, error, message):
     out = tmp_path / "run"
     with pytest.raises(error, match=message):
-        train(told("--out", str(out), *more))
+        train(parsed("--out", str(out), *more))
     assert not out.exists()
 
 
@@ -155,14 +155,14 @@ def test_of_stories_of_ones_own_nothing_is_held_out(tmp_path, capsys):
     """One level is trained on, validated on and evaluated; before, each split but one of it was empty."""
     out, world = str(tmp_path / "run"), ["Text/Story-v0", "--set", f"stories=[{APPLE_STORY!r}]", "--set", "max_steps=4"]
     main([*world, *PPO_QUICK[2:], "--steps", "128", "--out", out])
-    told = json.loads((tmp_path / "run" / "results.json").read_text())
-    assert (told["before"]["episodes"], told["after"]["episodes"]) == (1, 1)
-    assert told["validation"] == told["after"]["signals"][told["metric"]]
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert (results["before"]["episodes"], results["after"]["episodes"]) == (1, 1)
+    assert results["validation"] == results["after"]["signals"][results["metric"]]
     printed = capsys.readouterr().out
     assert "1 training levels, your own: none is held out" in " ".join(printed.split())
     assert "Text/Story-v0, all levels" in printed
     found = evaluation_main([*world, "--model", f"{out}/model.zip"])
-    assert found.signals == told["after"]["signals"]
+    assert found.signals == results["after"]["signals"]
 
 
 def test_the_command(tmp_path):

@@ -134,7 +134,7 @@ def test_vtrace_on_policy_is_gae(rho_bar, c_bar):
 
 
 def test_vtrace_by_hand():
-    """Two steps, gamma 1/2, ratios 1/2 and 4, both bounds 1, the row goes on to a value of 8."""
+    """Two steps, gamma 1/2, ratios 1/2 and 4, both bounds 1, the row continues to a value of 8."""
     column = lambda *numbers: torch.tensor(numbers, dtype=torch.float64)[:, None]  # noqa: E731
     targets, advantages = estimators.vtrace(
         column(0, 0),

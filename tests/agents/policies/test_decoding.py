@@ -13,7 +13,7 @@ from agents import GRPO, PPO, TransformerPolicy, evaluate
 from agents.policies.decoding import Plan, Reader
 from agents.rollouts import cuda_graphs
 from agents.rollouts.buffer import SequenceRolloutBuffer
-from agents.rollouts.collector import SignalTotals
+from agents.rollouts.statistics import SignalTotals
 from llm_envs.adapters.sb3 import TensorVecEnv
 
 BACKBONES = [
@@ -180,18 +180,18 @@ def test_signals_are_summed_over_episodes_that_outlast_a_rollout():
     """Coin games of 7 turns, none of which is won, in rollouts of 4 steps."""
     env = TensorVecEnv("Text/Coin-v0", 3, seed=0, window=64, max_steps=7, level=5)
     model = PPO(TransformerPolicy, env, n_steps=4, n_epochs=1, device="cpu", policy_kwargs={"backbone": BACKBONES[0]})
-    told = []
+    logged = []
 
     class Note(BaseCallback):
         def _on_step(self):
             return True
 
         def _on_rollout_end(self):
-            told.append(self.logger.name_to_value["signals/step"])
+            logged.append(self.logger.name_to_value["signals/step"])
 
     model.learn(3 * 4 * 7, Note())
-    assert len(told) == 7
-    assert [steps for steps in told if steps] == [7.0] * 4  # 28 steps of a row are four games
+    assert len(logged) == 7
+    assert [steps for steps in logged if steps] == [7.0] * 4  # 28 steps of a row are four games
 
 
 def test_the_guard_sees_a_wait():
