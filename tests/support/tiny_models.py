@@ -58,10 +58,10 @@ def make(kind: str, vocab_size: int = V, window: int = T) -> Backbone:
     return trunk.eval()
 
 
-def layout_of(lengths: list[int], starts: list[int] | None = None, reach: int | None = None) -> Layout:
+def layout_of(lengths: list[int], starts: list[int] | None = None, max_position: int | None = None) -> Layout:
     """Return the layout of texts of these lengths, one after another."""
     at = None if starts is None else torch.tensor(starts)
-    return Layout.of(torch.tensor(lengths), sum(lengths), max(lengths), at, reach)
+    return Layout.of(torch.tensor(lengths), sum(lengths), max(lengths), at, max_position)
 
 
 def scored(trunk: Backbone, texts: list[Tensor]) -> tuple[Tensor, ...]:
