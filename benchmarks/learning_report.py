@@ -11,7 +11,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 
-from agents.evaluation.evaluation import evaluate
+from agents import evaluate
 from agents.evaluation.runner import load_policy
 from llm_envs.cli.arguments import parse_values
 

@@ -22,10 +22,8 @@ from pathlib import Path
 import torch
 import tyro
 
-from agents import PPO, evaluate, warm_start
-from agents.generation import generate
+from agents import PPO, TransformerPolicy, evaluate, generate, warm_start
 from agents.kl import k3
-from agents.policies import TransformerPolicy
 from llm_envs.adapters.sb3 import TensorVecEnv
 from llm_envs.rewards import Reward, Transition
 from llm_envs.vocabulary import END

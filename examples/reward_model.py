@@ -21,10 +21,9 @@ import numpy as np
 import torch
 import tyro
 
-from agents import PPO, evaluate, warm_start
+from agents import PPO, TransformerPolicy, evaluate, warm_start
 from agents.evaluation.runner import play, policy_actions, sweep_batch
 from agents.kl import full
-from agents.policies import TransformerPolicy
 from agents.preferences import preference_pairs
 from agents.reward_model import RewardModel, fit
 from llm_envs.adapters.sb3 import TensorVecEnv
