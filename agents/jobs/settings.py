@@ -140,18 +140,13 @@ def parse(args: Sequence[str], description: str = "") -> Options:
     pairs = {name: settings.pop(name, None) or {} for name in ("set", "weights")}
     for name in ("world", "worlds", *DEFAULTS):
         settings.pop(name, None)
-    flags_before = [
-        "--algo",
-        algo,
-        "--backbone",
-        backbone,
-        *flags(settings),
-        *flags(own[0]),
-        *flags(own[1], "--backbone."),
-    ]
+    # Later flags override earlier ones: the files first, then the command line.
+    files = [*flags(settings), *flags(own[0]), *flags(own[1], "--backbone.")]
     form: Any = Options
     form = form[ALGORITHM_OPTIONS[algo], network_options(backbone)]
-    options: Options = tyro.cli(form, args=[world, *flags_before, *given], description=description)
+    options: Options = tyro.cli(
+        form, args=[world, "--algo", algo, "--backbone", backbone, *files, *given], description=description
+    )
     for name, known in pairs.items():
         every = {**known, **parse_values(*getattr(options, name))}
         options = replace(options, **{name: (tuple(f"{key}={value}" for key, value in every.items()),)})  # type: ignore[arg-type]
