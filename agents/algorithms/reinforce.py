@@ -75,7 +75,7 @@ class REINFORCE(WholeEpisodes, A2C):
 class RLOO(REINFORCE):
     """REINFORCE leave-one-out: every token's advantage is its episode's return less the mean of the group's others.
 
-    The whole return, not the return to go: the sequence is one action (Ahmadian et al., 2024, section 3).
+    The whole return, not the return to go: the sequence is one action (Ahmadian et al., 2024).
 
     Raises:
         ValueError: groups of one, or `replay`: stored episodes are not in groups.

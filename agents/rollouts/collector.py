@@ -235,7 +235,7 @@ class OnDeviceRollouts:
     def _bootstrap_truncated(self, buffer: SequenceRolloutBuffer) -> None:
         """Add gamma V(final observation) to the reward where an episode was cut by its time limit.
 
-        SB3 does so too (Pardo et al., 2018, "Time limits in reinforcement learning", section 3.2): the episode ends in
+        SB3 does so too (Pardo et al., 2018, "Time limits in reinforcement learning", section 3): the episode ends in
         the rollout, not in the task.
         """
         if not buffer.final_observations:
