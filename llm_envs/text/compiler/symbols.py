@@ -9,7 +9,7 @@ from llm_envs.text.compiler.conditions import fact_text
 from llm_envs.text.compiler.plan import Plan
 from llm_envs.text.language.dictionary import LONGEST, MOST_WORDS, words_of
 from llm_envs.text.model.game import Game
-from llm_envs.text.records.codes import GO
+from llm_envs.text.records import codes
 from llm_envs.text.records.numbering import Numbers
 
 
@@ -35,7 +35,9 @@ class SymbolTable:
         plain = {}
         for text, k in zip(self.commands, self.order.tolist(), strict=True):
             verb, *named = self.meanings[k]
-            if verb == GO or (doubtful.isdisjoint(named) and len(text) <= LONGEST and text.count(" ") < MOST_WORDS):
+            if verb == codes.GO or (
+                doubtful.isdisjoint(named) and len(text) <= LONGEST and text.count(" ") < MOST_WORDS
+            ):
                 plain[text] = k
         return plain
 

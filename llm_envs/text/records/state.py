@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from llm_envs.text.model.limits import LARGEST
-from llm_envs.text.records.codes import VERBS
+from llm_envs.text.records import codes
 from llm_envs.world import record, state_record
 
 
@@ -159,14 +159,14 @@ def level_kind(size: Size) -> np.dtype:
         commands=(np.uint8, (size.commands, 3)),
         command_words=(np.uint8, (size.commands,)),  # how many tokens
         command_text=(np.int16, (size.commands,)),  # where in `tokens`
-        first_rank=(np.int16, (VERBS,)),
+        first_rank=(np.int16, (codes.VERBS,)),
         ranks=(np.int16, (size.commands,)),  # -1 where there is no such command
         ordinal=(
             np.uint8,
             (things,),
         ),  # among supporters, among containers, among blades
         heat_ordinal=(np.uint8, (size.fixed,)),  # of a source of heat among those
-        stride=(np.uint8, (VERBS,)),  # how many y there are for each x
+        stride=(np.uint8, (codes.VERBS,)),  # how many y there are for each x
         # texts
         name=(np.int16, (things + size.rooms,)),  # of things, then of rooms: where in `tokens`
         name_words=(np.uint8, (things + size.rooms,)),

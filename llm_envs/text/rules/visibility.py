@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from llm_envs.text.records.codes import AJAR, COOKING_DROP, NONE, OPEN, STOVE, SUPPORTER
+from llm_envs.text.records import codes
 
 
 @njit
@@ -27,13 +27,13 @@ def is_fixed(level, thing):
 @njit
 def is_supporter(level, thing):
     """Say whether things can be put on a thing."""
-    return is_fixed(level, thing) and level.kind[thing - level.portables] in (SUPPORTER, STOVE)
+    return is_fixed(level, thing) and level.kind[thing - level.portables] in (codes.SUPPORTER, codes.STOVE)
 
 
 @njit
 def is_container(level, thing):
     """Say whether things can be put into a thing."""
-    return is_fixed(level, thing) and level.kind[thing - level.portables] not in (SUPPORTER, STOVE)
+    return is_fixed(level, thing) and level.kind[thing - level.portables] not in (codes.SUPPORTER, codes.STOVE)
 
 
 @njit
@@ -51,7 +51,7 @@ def is_here(state, level, fixed):
 @njit
 def is_open(state, lock):
     """Say whether a container or door stands open."""
-    return state.lock[lock] == OPEN or state.lock[lock] == AJAR
+    return state.lock[lock] == codes.OPEN or state.lock[lock] == codes.AJAR
 
 
 @njit
@@ -63,7 +63,7 @@ def in_reach(state, level, portable):
     fixed = holder - level.rooms
     if fixed >= level.fixed or not is_here(state, level, fixed):  # in the hands, nowhere, or elsewhere
         return False
-    return level.kind[fixed] in (SUPPORTER, STOVE) or is_open(state, fixed)
+    return level.kind[fixed] in (codes.SUPPORTER, codes.STOVE) or is_open(state, fixed)
 
 
 @njit
@@ -90,7 +90,7 @@ def is_visible(state, level, thing):
 def move(state, level, portable, holder):
     """Put a portable first into a holder's list, after taking it out of the list in which it is; NONE for nowhere."""
     old = state.holder[portable]
-    if old != NONE:
+    if old != codes.NONE:
         if state.first[old] == portable:
             state.first[old] = state.after[portable]
         else:
@@ -99,8 +99,8 @@ def move(state, level, portable, holder):
                 before = state.after[before]
             state.after[before] = state.after[portable]
     state.holder[portable] = holder
-    state.after[portable] = NONE
-    if holder != NONE:
+    state.after[portable] = codes.NONE
+    if holder != codes.NONE:
         state.after[portable] = state.first[holder]
         state.first[holder] = portable
     state.to_test |= level.watch_portable[portable]
@@ -117,7 +117,7 @@ def set_lock(state, level, lock, value):
 def count_held(state, level):
     """Return how many things are in the player's hands."""
     count, portable = 0, state.first[hands(level)]
-    while portable != NONE:
+    while portable != codes.NONE:
         count += 1
         portable = state.after[portable]
     return count
@@ -132,7 +132,7 @@ def lowest_bit(bits):
 @njit
 def fill_slot(state, level):
     """Use the lowest free place in the hands."""
-    if level.theme == COOKING_DROP:
+    if level.theme == codes.COOKING_DROP:
         slot = lowest_bit(np.int64(state.free_slots))
         state.free_slots = np.int64(state.free_slots) & ~slot
         state.used_slots = np.int64(state.used_slots) | slot
@@ -141,7 +141,7 @@ def fill_slot(state, level):
 @njit
 def clear_slot(state, level):
     """Free the lowest used place in the hands."""
-    if level.theme == COOKING_DROP:
+    if level.theme == codes.COOKING_DROP:
         slot = lowest_bit(np.int64(state.used_slots))
         state.used_slots = np.int64(state.used_slots) & ~slot
         state.free_slots = np.int64(state.free_slots) | slot
