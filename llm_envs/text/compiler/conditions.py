@@ -1,4 +1,4 @@
-"""Facts as conditions on a state: what quests test, and what the host shows as strings."""
+"""Facts as conditions on a state: what quests test, and which facts `info` lists."""
 
 from collections.abc import Iterator
 

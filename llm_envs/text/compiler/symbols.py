@@ -15,7 +15,7 @@ from llm_envs.text.records.numbering import Numbers
 
 @dataclass(frozen=True)
 class SymbolTable:
-    """What the host knows of a compiled game: the strings that stand behind its numbers."""
+    """The strings that stand behind the numbers of a compiled game."""
 
     game: Game
     numbers: Numbers
@@ -43,7 +43,7 @@ class SymbolTable:
 
 
 def symbols_of(plan: Plan) -> SymbolTable:
-    """Return the host's names for a game."""
+    """Return the symbol table of a game."""
     texts = [command[0] for command in plan.commands]
     order = sorted(range(len(texts)), key=texts.__getitem__)
     able = {fact_text(fact, plan.game): plan.conditions.of(fact) for fact in plan.conditions.changing()}

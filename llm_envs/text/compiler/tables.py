@@ -1,4 +1,4 @@
-"""Fills the tables of a level: map, start, recipe, quests, commands; `writing` fills its texts."""
+"""Fills the tables of a level: map, start, recipe, quests, commands; `texts` fills its texts."""
 
 import hashlib
 

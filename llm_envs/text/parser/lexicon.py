@@ -84,15 +84,15 @@ class Scene:
                 self.owners[inside + thing] = thing
 
     def shows_contents(self, fixed: int) -> bool:
-        """Say whether things on or in a fixed thing can be seen."""
+        """Return whether things on or in a fixed thing can be seen."""
         return fixed in self.lexicon.supporters or self.lock[fixed - self.lexicon.portables] in (codes.OPEN, codes.AJAR)
 
     def is_portable(self, thing: int) -> bool:
-        """Say whether a thing can be carried."""
+        """Return whether a thing can be carried."""
         return thing < self.lexicon.portables
 
     def is_door(self, thing: int) -> bool:
-        """Say whether a thing is a door."""
+        """Return whether a thing is a door."""
         return self.lexicon.portables + self.lexicon.fixed <= thing < WAY_0
 
     def owner(self, thing: int) -> int | None:
@@ -104,7 +104,7 @@ class Scene:
         return FLOOR if thing in here[self.room] else None
 
     def is_so(self, food: int, word: str) -> bool:
-        """Say whether a word tells how food is now."""
+        """Return whether a word names the state of a food: how it is cut or cooked."""
         if word in HEATS:
             return bool(int(self.state["food"][food]) & codes.HEAT == HEATS[word])
         return word in CUTS and bool(max(int(self.state["cut"][food]) & codes.CUT, codes.UNCUT) == CUTS[word])

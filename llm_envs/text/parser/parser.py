@@ -71,8 +71,8 @@ def parse(text: str, symbols: SymbolTable, state: Any, level: Any) -> Parsed:
     Args:
         text: any text; what it has beyond 120 letters or 15 words is not read.
         symbols: the names of the game.
-        state: a record of `layout.state_kind`.
-        level: the game, a record of `layout.level_kind`.
+        state: a record of `records.state.state_kind`.
+        level: the game, a record of `records.state.level_kind`.
     """
     key = int(level["key"])
     lexicon = _lexicons.get(key)

@@ -26,19 +26,19 @@ def command_of(level, verb, x, y):
 
 @njit
 def can_fill(state, level):
-    """Say whether, by the facts, something can be taken."""
+    """Return whether, by the facts, something can be taken."""
     return level.theme != codes.COOKING_DROP or state.free_slots != 0
 
 
 @njit
 def can_clear(state, level):
-    """Say whether, by the facts, something can be put down or eaten."""
+    """Return whether, by the facts, something can be put down or eaten."""
     return level.theme != codes.COOKING_DROP or state.used_slots != 0
 
 
 @njit
 def can_cook(food):
-    """Say whether, by the facts, food of these bits can be cooked, or burned."""
+    """Return whether, by the facts, food of these bits can be cooked, or burned."""
     edibility = food & codes.EDIBILITY
     return (
         food & codes.RAW

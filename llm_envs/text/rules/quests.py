@@ -8,7 +8,7 @@ from llm_envs.text.records import codes
 
 @njit
 def holds(state, kind, a, b):
-    """Say whether a condition holds; events of quests and the facts that the host shows are made of these."""
+    """Return whether a condition holds; events of quests, and the facts in `info`, are made of these."""
     if kind == codes.AT_ROOM:
         return state.room == a
     if kind == codes.HELD_BY:
@@ -34,7 +34,7 @@ def holds(state, kind, a, b):
 
 @njit
 def happened(state, level, event):
-    """Say whether all conditions of an event hold."""
+    """Return whether all conditions of an event hold."""
     for k in range(level.first_condition[event], level.first_condition[event + 1]):
         if not holds(state, level.conditions[k, 0], level.conditions[k, 1], level.conditions[k, 2]):
             return False
@@ -43,7 +43,7 @@ def happened(state, level, event):
 
 @njit
 def happened_any(state, level, start, stop):
-    """Say whether one of the events start .. stop - 1 holds."""
+    """Return whether one of the events start .. stop - 1 holds."""
     for event in range(start, stop):  # noqa: SIM110 (numba compiles no generators)
         if happened(state, level, event):
             return True
@@ -80,7 +80,7 @@ def end_turn(state, level):
 
 @njit
 def all_done(state, level):
-    """Say whether every quest that has to be is done, and there is one."""
+    """Return whether every quest that has to be is done, and there is one."""
     wanted = 0
     for quest in range(level.quests):
         if level.quest_flags[quest] & codes.HAS_WIN and not level.quest_flags[quest] & codes.OPTIONAL:

@@ -115,7 +115,7 @@ def insert(state, level, x, y):
 
 @njit
 def has_lock(level, x):
-    """Say whether x is a container or a door."""
+    """Return whether x is a container or a door."""
     return not is_portable(level, x) and not is_supporter(level, x)
 
 

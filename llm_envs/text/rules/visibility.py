@@ -14,49 +14,49 @@ def hands(level):
 
 @njit
 def is_portable(level, thing):
-    """Say whether a thing can be carried."""
+    """Return whether a thing can be carried."""
     return thing < level.portables
 
 
 @njit
 def is_fixed(level, thing):
-    """Say whether a thing is a container or supporter."""
+    """Return whether a thing is a container or supporter."""
     return level.portables <= thing < level.portables + level.fixed
 
 
 @njit
 def is_supporter(level, thing):
-    """Say whether things can be put on a thing."""
+    """Return whether things can be put on a thing."""
     return is_fixed(level, thing) and level.kind[thing - level.portables] in (codes.SUPPORTER, codes.STOVE)
 
 
 @njit
 def is_container(level, thing):
-    """Say whether things can be put into a thing."""
+    """Return whether things can be put into a thing."""
     return is_fixed(level, thing) and level.kind[thing - level.portables] not in (codes.SUPPORTER, codes.STOVE)
 
 
 @njit
 def is_held(state, level, thing):
-    """Say whether a thing is in the player's hands."""
+    """Return whether a thing is in the player's hands."""
     return is_portable(level, thing) and state.holder[thing] == hands(level)
 
 
 @njit
 def is_here(state, level, fixed):
-    """Say whether a fixed thing stands in the player's room."""
+    """Return whether a fixed thing stands in the player's room."""
     return level.place[fixed] == state.room
 
 
 @njit
 def is_open(state, lock):
-    """Say whether a container or door stands open."""
+    """Return whether a container or door stands open."""
     return state.lock[lock] == codes.OPEN or state.lock[lock] == codes.AJAR
 
 
 @njit
 def in_reach(state, level, portable):
-    """Say whether a portable lies on the floor, on a supporter or in an open container of the player's room."""
+    """Return whether a portable lies on the floor, on a supporter or in an open container of the player's room."""
     holder = state.holder[portable]
     if holder < level.rooms:
         return holder == state.room
@@ -68,7 +68,7 @@ def in_reach(state, level, portable):
 
 @njit
 def door_here(state, level, door):
-    """Say whether a door leads out of the player's room."""
+    """Return whether a door leads out of the player's room."""
     for way in range(4):  # noqa: SIM110 (numba compiles no generators)
         if level.exit_doors[state.room, way] == door:
             return True
@@ -77,7 +77,7 @@ def door_here(state, level, door):
 
 @njit
 def is_visible(state, level, thing):
-    """Say whether the player can see a thing: in reach, in the hands, fixed here, or a door of the room."""
+    """Return whether the player can see a thing: in reach, in the hands, fixed here, or a door of the room."""
     if thing < level.portables:
         return is_held(state, level, thing) or in_reach(state, level, thing)
     lock = thing - level.portables
