@@ -22,7 +22,7 @@ EATEN, USED, CONSUMED, GONE = 8, 16, 24, 24
 # Bits of level.traits[portable]. No rule reads MEAL; it stays, since a level is known by its bytes.
 FOOD, SHARP, DRINKABLE, MEAL = 1, 2, 4, 8
 
-# Verbs, as llm_envs.text.rules.table describes them: level.commands[k] is (verb, x, y), with NONE for what is not named.
+# Verbs, see llm_envs.text.rules.table: level.commands[k] is (verb, x, y), with NONE for what it does not name.
 VERBS = 19
 (LOOK, INVENTORY, PREPARE, GO, EXAMINE, TAKE, DROP, PUT, INSERT, OPENING, CLOSING, LOCKING, UNLOCKING, EAT, DRINK,
  SLICE, DICE, CHOP, COOK) = range(VERBS)  # fmt: skip
