@@ -18,7 +18,9 @@ class Plan:
         numbers = number(game)
         groups = groups_of(game, numbers)
         self.game, self.groups = game, groups
+        # By words, not letters: the commands that begin with the words typed so far are then next to each other.
         self.commands: list[Command] = sorted(all_commands(game, numbers, groups), key=lambda one: split(one.text))
+        # Two things whose names overlap with prepositions can give one text two meanings.
         texts = [command.text for command in self.commands]
         if len(set(texts)) < len(texts):
             double = next(text for text in texts if texts.count(text) > 1)

@@ -60,6 +60,7 @@ def write_start(level: np.void, plan: Plan) -> None:
         kind, a, b = plan.conditions.of(fact)
         if kind == codes.AT_ROOM:
             level["start_room"] = a
+        # free(room, room) says of a door what open(door) says.
         elif kind == codes.LOCK_IS and fact[0] != "free":
             level["start_lock"][a] = b
         elif kind == codes.SLOT_FREE:
@@ -68,7 +69,9 @@ def write_start(level: np.void, plan: Plan) -> None:
             level["start_used"] |= 1 << a
         elif kind != codes.ALWAYS and fact[1] in numbers.portables:
             set_portable(level, fact, (kind, a, b))
+    # Slots are counted by the facts on them: free(slot), used(slot).
     level["slots"] = len({slot_number(fact[1]) for fact in plan.game.facts if kind_of(fact[-1]) == "slot"})
+    # Each goes to the front of its holder's list, so the last comes first and the lists end up in order.
     for k in reversed(range(len(numbers.portables))):
         holder = level["start_holder"][k]
         if holder != codes.NONE:
@@ -105,6 +108,7 @@ def write_recipe(level: np.void, plan: Plan) -> None:
     level["num_parts"] = len(parts)
     for k, part in enumerate(parts):
         heat, cut = 0, codes.UNCUT
+        # Facts on an ingredient ("roasted", "diced") say what its food must become.
         for name in (fact[0] for fact in game.facts if fact[1:] == (part,)):
             kind, value = FOODS.get(name, (codes.ALWAYS, 0))
             heat, cut = (
@@ -144,6 +148,7 @@ def watch(level: np.void, condition: Condition, quest: np.uint64) -> None:
         level["watch_room"] |= quest
     elif kind == codes.LOCK_IS:
         level["watch_lock"][a] |= quest
+    # Taking, dropping, eating and preparing all change slots: quests on them are tested on every turn.
     elif kind in (codes.SLOT_FREE, codes.SLOT_USED):
         level["always"] |= quest
     elif kind == codes.HELD_BY or kind > codes.LOCK_IS:
@@ -158,6 +163,7 @@ def write_commands(level: np.void, plan: Plan) -> None:
     for k, (_, verb, x, y, ordinal) in enumerate(plan.commands):
         level["commands"][k] = verb, x, y
         row = 0 if x == codes.NONE else x
+        # command_of in rules.admissible reads it by the same formula.
         level["ranks"][plan.first_rank[verb] + row * plan.strides[verb] + ordinal] = k
     for name in ("supporter", "container", "blade"):
         for thing, ordinal in plan.groups[name].items():

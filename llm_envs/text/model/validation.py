@@ -88,6 +88,7 @@ class _Check:
                 self.name(thing, word, "synonym")
             if thing.indefinite and not (thing.indefinite.isascii() and thing.indefinite.isalpha()):
                 self.fail(thing.id, f"indefinite article {thing.indefinite!r}; it must be one word of letters")
+        # A name such as "box on table" makes "put key on box on table" ambiguous.
         for word in ("from", "into", "on", "with"):
             if any(f" {word} " in name for name in owners):
                 said = Counter([*owners, *(f"{x} {word} {y}" for x in owners for y in owners)])
@@ -141,6 +142,7 @@ class _Check:
                 self.fail(one, "is nowhere")
 
     def map(self) -> None:
+        # TextWorld gives each exit twice, once for each way; two rooms share at most one exit.
         joined: dict[frozenset[str], Fact] = {}
         sides: dict[tuple[str, str], str] = {}
         for way, there, here in self.named(*WAYS):
@@ -151,6 +153,7 @@ class _Check:
                 self.fail(here, f"both {sides[here, way]} and {there} are {way} it")
             if joined.setdefault(frozenset((here, there)), fact) not in (fact, back) or here == there:
                 self.fail(as_text(fact), f"joins rooms that {as_text(joined[frozenset((here, there))])} joins too")
+        # A door stands in an exit, and no exit has two.
         doors: dict[frozenset[str], str] = {}
         for door in self.game.of_kind("d"):
             links = [(fact[1], fact[3]) for fact in self.named("link") if fact[2] == door.id]
@@ -164,6 +167,7 @@ class _Check:
         for _, *rooms in (fact for fact in self.named("free") if len(fact) == 3):
             if frozenset(rooms) not in joined:
                 self.fail(as_text(("free", *rooms)), "there is no exit between these rooms")
+        # Where there is no door the exit is free; where there is one, exactly when it is open.
         for pair in joined:
             one, other = sorted(pair)
             free = {("free", one, other) in self.given, ("free", other, one) in self.given}
@@ -231,11 +235,13 @@ class _Check:
                 self.exclusive(event, where)
             if any(map(self.given.issuperset, quest.fail)):
                 self.fail(where, "has failed at the start")
+        # An episode that is won before the first step could never be played.
         wanted = [quest for quest in self.game.quests if quest.win and not quest.optional]
         if wanted and all(any(map(self.given.issuperset, quest.win)) for quest in wanted):
             self.fail("quests", "all that have to be done are done at the start")
 
     def reach(self) -> None:
+        # Without locks, since a room behind a locked door is on the map even where its key is out of reach.
         free = Reach(self.game, locks=False)
         for room in self.game.of_kind("r"):
             if room.id not in free.rooms:

@@ -79,6 +79,7 @@ def lister(emit: Callable) -> Callable:
     def list_held(sink, state, level, portable):
         """What can be done with a thing in the hands, wherever the player is."""
         food, traits = state.food[portable], level.traits[portable]
+        # No rule of the cooking themes lists `examine` for what is held.
         if level.theme < codes.COOKING:
             emit(sink, state, level, command_of(level, codes.EXAMINE, portable, 0))
         if can_clear(state, level):
@@ -90,6 +91,7 @@ def lister(emit: Callable) -> Callable:
         if level.theme >= codes.COOKING and traits & codes.SHARP:
             other = state.first[hands(level)]
             while other != codes.NONE:
+                # Food is cut once, whichever way.
                 if level.traits[other] & codes.FOOD and state.cut[other] & codes.CUT == codes.UNCUT:
                     for verb in range(codes.SLICE, codes.CHOP + 1):
                         emit(sink, state, level, command_of(level, verb, other, level.ordinal[portable]))
@@ -103,6 +105,7 @@ def lister(emit: Callable) -> Callable:
         emit(sink, state, level, command_of(level, codes.EXAMINE, thing, 0))
         if not supporter:
             list_lock(sink, state, level, fixed)
+        # Cooking asks only that the source of heat is here: a closed oven will do.
         heat = level.theme >= codes.COOKING and kind not in (codes.CONTAINER, codes.SUPPORTER)
         reachable = supporter or state.lock[fixed] == codes.OPEN
         if reachable:
@@ -128,6 +131,7 @@ def lister(emit: Callable) -> Callable:
             if door == codes.NONE or state.lock[level.fixed + door] == codes.OPEN:
                 emit(sink, state, level, command_of(level, codes.GO, way, 0))
             if door != codes.NONE:
+                # Only theme "base" lists `examine` for doors.
                 if level.theme == codes.BASE:
                     emit(sink, state, level, command_of(level, codes.EXAMINE, level.portables + level.fixed + door, 0))
                 list_lock(sink, state, level, level.fixed + door)
@@ -146,6 +150,7 @@ def lister(emit: Callable) -> Callable:
         while portable != codes.NONE:
             list_held(sink, state, level, portable)
             portable = state.after[portable]
+        # The first ingredient is enough to list it; the interpreter then says what is missing.
         if state.room == level.kitchen and state.holder[level.first_part] == hands(level):
             emit(sink, state, level, command_of(level, codes.PREPARE, 0, 0))
 

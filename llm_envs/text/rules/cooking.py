@@ -16,6 +16,7 @@ def cut_it(state, level, x, y, how):
         return replies.ONLY_FOOD_CUTS
     done = state.cut[x] & codes.CUT
     if done > codes.UNCUT:
+        # The replies stand in the order of the cuts, as SLICED_IT and what follows it do.
         return replies.IS_SLICED + done - codes.SLICED
     if not is_portable(level, y) or not level.traits[y] & codes.SHARP:
         return replies.NEEDS_KNIFE
@@ -59,6 +60,7 @@ def cook(state, level, x, y):
     if food & codes.BURNED:
         return replies.BURNED_IT
     state.to_test |= level.watch_portable[x]
+    # The second time it burns, and is inedible whatever it was before.
     if food & codes.COOKED:
         state.food[x] = (food & ~codes.COOKED & ~codes.EDIBILITY) | codes.BURNED | codes.INEDIBLE
         return replies.BURNED_IT
@@ -77,10 +79,12 @@ def prepare(state, level):
         return replies.WRONG_ROOM
     for k in range(level.num_parts):
         part, heat, cut = level.parts[k, 0], level.parts[k, 1], level.parts[k, 2]
+        # One ingredient after the other: the first that is not ready decides the reply.
         if not is_held(state, level, part):
             return replies.MISSING
         if state.food[part] & codes.HEAT != heat:
             return replies.UNCOOKED
+        # A food of which no fact says how it is cut counts as uncut.
         if max(state.cut[part] & codes.CUT, codes.UNCUT) != cut:
             return replies.UNCUT_STILL
     for k in range(level.num_parts):

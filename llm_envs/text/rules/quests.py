@@ -57,6 +57,7 @@ def end_turn(state, level):
     A lost game keeps the score it had; `gain` then holds what this turn had gained before.
     """
     state.gain = 0
+    # Most turns change nothing that a quest watches.
     if state.to_test == 0:
         return
     for quest in range(level.quests):
@@ -64,6 +65,7 @@ def end_turn(state, level):
         if not state.to_test & bit or state.done_quests & bit:
             continue
         start, stop = level.first_event[quest], level.first_event[quest + 1]
+        # A quest's fail events stand, and are tested, before its win events.
         wins = start + level.num_fails[quest]
         if happened_any(state, level, start, wins):
             state.ending = codes.LOST
@@ -72,6 +74,7 @@ def end_turn(state, level):
             state.gain += level.quest_reward[quest]
             if not level.quest_flags[quest] & codes.REPEATABLE:
                 state.done_quests |= bit
+    # Repeatable quests score on every turn on which they hold.
     state.to_test = level.always
     state.score += state.gain
     if all_done(state, level):

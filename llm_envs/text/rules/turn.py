@@ -74,6 +74,7 @@ def take_turn(state, level, verb, x, y, signals):
     state.gain = 0
     if verb >= codes.VERBS:
         state.reply = verb - codes.VERBS
+    # GO's x is a direction.
     elif (verb != codes.GO and x != codes.NONE and not is_visible(state, level, x)) or (
         y != codes.NONE and not is_visible(state, level, y)
     ):
@@ -82,6 +83,7 @@ def take_turn(state, level, verb, x, y, signals):
         state.reply = carry_out(state, level, verb, x, y)
     if state.reply >= replies.FIRST_REFUSAL:
         signals.invalid = 1.0
+    # What was not understood costs no turn, and no quest is tested.
     if state.reply < replies.FIRST_PARSER:
         state.turns += 1
         signals.turn = 1.0

@@ -48,6 +48,7 @@ def take(state, level, x, y):
     if not is_portable(level, x):
         return replies.FIXED_IN_PLACE
     holder = state.holder[x]
+    # Before HAVE_IT: what is in the hands is not where the player says it is.
     if y != codes.NONE and holder != level.rooms + y - level.portables:
         return replies.CANT_SEE
     if holder == hands(level):
@@ -56,6 +57,7 @@ def take(state, level, x, y):
         return replies.HANDS_FULL
     move(state, level, x, hands(level))
     fill_slot(state, level)
+    # From the floor; all else was on or in a fixed thing, which the reply names.
     if holder < level.rooms:
         return replies.PICKED_UP
     state.y = level.portables + holder - level.rooms
@@ -66,6 +68,7 @@ def take(state, level, x, y):
 def drop(state, level, x):
     """Put x, which is held, on the floor."""
     if x >= level.portables + level.fixed:
+        # Doors have no article in replies.
         return replies.DOOR_HERE
     if not is_portable(level, x) or state.holder[x] == state.room:
         return replies.ALREADY_HERE
@@ -126,6 +129,7 @@ def open_it(state, level, x):
         return replies.NOT_OPENABLE
     lock = x - level.portables
     if state.lock[lock] == codes.LOCKED:
+        # Locked, and no key of the game fits.
         if level.key_of[lock] == codes.NONE:
             return replies.WELDED
         state.y = level.key_of[lock]
@@ -147,6 +151,7 @@ def close_it(state, level, x):
     lock = x - level.portables
     if not is_open(state, lock):
         return replies.IS_CLOSED
+    # A BBQ has no state again.
     set_lock(state, level, lock, codes.NO_STATE if state.lock[lock] == codes.AJAR else codes.CLOSED)
     return replies.SHUT
 
@@ -159,6 +164,7 @@ def turn_key(state, level, x, y, locking):
     if not has_lock(level, x):
         return replies.NO_LOCK if locking else replies.NO_LOCK_TO_UNLOCK
     lock = x - level.portables
+    # It is locked already, or unlocked already.
     if (state.lock[lock] == codes.LOCKED) == locking:
         return replies.IS_LOCKED if locking else replies.IS_UNLOCKED
     if locking and is_open(state, lock):
@@ -177,6 +183,7 @@ def use_up(state, level, x):
     state.cut[x] = (np.int64(state.cut[x]) & ~codes.GONE) | (
         codes.EATEN if level.theme == codes.BASE else codes.CONSUMED
     )
+    # In cooking themes edibility is a fact of its own, which ends with the food.
     if level.theme != codes.BASE:
         state.food[x] = np.int64(state.food[x]) & ~codes.EDIBILITY
 
@@ -186,6 +193,7 @@ def eat(state, level, x):
     """Eat the food x, which is held."""
     if is_portable(level, x) and state.food[x] & codes.NEEDS_COOKING:
         return replies.COOK_FIRST
+    # Theme "base" has no fact of edibility that changes: every food is edible.
     edible = is_portable(level, x) and level.traits[x] & codes.FOOD
     if not edible or (level.theme >= codes.COOKING and state.food[x] & codes.EDIBILITY != codes.EDIBLE):
         return replies.NOT_EDIBLE

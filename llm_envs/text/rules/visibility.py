@@ -94,12 +94,14 @@ def move(state, level, portable, holder):
         if state.first[old] == portable:
             state.first[old] = state.after[portable]
         else:
+            # Lists are linked one way only: find the portable before this one.
             before = state.first[old]
             while state.after[before] != portable:
                 before = state.after[before]
             state.after[before] = state.after[portable]
     state.holder[portable] = holder
     state.after[portable] = codes.NONE
+    # What was moved last is listed first, as TextWorld's interpreter does it.
     if holder != codes.NONE:
         state.after[portable] = state.first[holder]
         state.first[holder] = portable
@@ -126,6 +128,7 @@ def count_held(state, level):
 @njit
 def lowest_bit(bits):
     """Return the lowest of some bits, 0 of none."""
+    # -bits inverts all bits above the lowest one, which is the only one that both have.
     return bits & -bits
 
 
@@ -133,6 +136,7 @@ def lowest_bit(bits):
 def fill_slot(state, level):
     """Use the lowest free place in the hands."""
     if level.theme == codes.COOKING_DROP:
+        # Fields are bytes; as int64, ~ and - mean the same in compiled and in interpreted rules.
         slot = lowest_bit(np.int64(state.free_slots))
         state.free_slots = np.int64(state.free_slots) & ~slot
         state.used_slots = np.int64(state.used_slots) | slot
