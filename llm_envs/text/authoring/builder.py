@@ -120,12 +120,12 @@ class Maker:
     def _furniture(self, thing: str) -> str:
         name, kind = self.things[thing].name, self.things[thing].kind
         if kind in SUPPORTERS:
-            told = f" On the {name} you see [a list of things on the {thing}]."
-            return f"{self._here(with_article(name))}[if there is something on the {thing}]{told}[end if]"
+            contents = f" On the {name} you see [a list of things on the {thing}]."
+            return f"{self._here(with_article(name))}[if there is something on the {thing}]{contents}[end if]"
         if not any((state, thing) in self.facts for state in ("open", "closed", "locked")):
             return self._here(with_article(name))
-        told = f" In the {name} you see [a list of things in the {thing}]."
-        inside = f"[if {thing} is open and there is something in the {thing}]{told}[end if]"
+        contents = f" In the {name} you see [a list of things in the {thing}]."
+        inside = f"[if {thing} is open and there is something in the {thing}]{contents}[end if]"
         bare = f"[if {thing} is open and the {thing} contains nothing] The {name} is empty.[end if]"
         return self._here(self._shut(thing)) + inside + bare
 

@@ -1,98 +1,76 @@
-"""The commands of a game: all well-formed ones of its theme, as strings and as (verb, x, y)."""
+"""The commands of a game: every form of its theme's verbs (llm_envs.text.rules.table), with things of the game."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from llm_envs.text.model.game import CONTAINERS, DIRECTIONS, SUPPORTERS, Game, kind_of
-from llm_envs.text.records.codes import (
-    CHOP,
-    CLOSING,
-    COOK,
-    DICE,
-    DRINK,
-    DROP,
-    EAT,
-    EXAMINE,
-    GO,
-    INSERT,
-    INVENTORY,
-    LOCKING,
-    LOOK,
-    NONE,
-    OPENING,
-    PREPARE,
-    PUT,
-    SLICE,
-    TAKE,
-    UNLOCKING,
-)
+from llm_envs.text.records import codes
 from llm_envs.text.records.numbering import Numbers
+from llm_envs.text.rules.table import GROUP, VERBS, Verb
 
-Command = tuple[str, int, int, int, int]  # text, verb, x, y, and y's ordinal (see `strides`)
-HEATS = ("oven", "stove", "toaster")
+HEATS, FOODS = ("oven", "stove", "toaster"), ("f", "meal")
+Groups = Mapping[str, Mapping[str, int]]  # group of a form -> id -> ordinal in the group
 
 
-def ordinals(game: Game, numbers: Numbers) -> dict[str, dict[str, int]]:
-    """Return id -> ordinal among the game's supporters, containers, sources of heat and blades."""
+class Command(NamedTuple):
+    """A command of a game, and the numbers that it has in the level."""
+
+    text: str
+    verb: int
+    x: int  # thing, or direction of GO; NONE where the command names nothing
+    y: int  # thing or NONE
+    ordinal: int  # which of the y that the verb can have: 0 .. stride - 1
+
+
+def groups_of(game: Game, numbers: Numbers) -> dict[str, dict[str, int]]:
+    """Return the things of a game that a form of a command may name, by group; all but "key", which depends on x."""
     sharp = {fact[1] for fact in game.named("sharp")}
+    drinkable = {fact[1] for fact in game.named("drinkable")}
     groups = {
-        "supporters": [f for f in numbers.fixed if kind_of(f) in SUPPORTERS],
-        "containers": [f for f in numbers.fixed if kind_of(f) in CONTAINERS],
-        "heats": [f for f in numbers.fixed if kind_of(f) in HEATS],
-        "blades": [p for p in numbers.portables if p in sharp],
+        "way": DIRECTIONS,
+        "thing": numbers.things,
+        "portable": numbers.portables,
+        "fixed": numbers.fixed,
+        "supporter": [thing for thing in numbers.fixed if kind_of(thing) in SUPPORTERS],
+        "container": [thing for thing in numbers.fixed if kind_of(thing) in CONTAINERS],
+        "heat": [thing for thing in numbers.fixed if kind_of(thing) in HEATS],
+        "lock": [thing for thing in numbers.locks if kind_of(thing) not in SUPPORTERS],
+        "food": [thing for thing in numbers.portables if kind_of(thing) in FOODS],
+        "drink": [thing for thing in numbers.portables if thing in drinkable],
+        "blade": [thing for thing in numbers.portables if thing in sharp],
     }
-    return {name: {thing: k for k, thing in enumerate(group)} for name, group in groups.items()}
+    return {name: {thing: ordinal for ordinal, thing in enumerate(group)} for name, group in groups.items()}
 
 
-def strides(groups: dict[str, dict[str, int]], numbers: Numbers) -> dict[int, int]:
-    """Return verb -> how many y there are for an x; 1 for verbs that are not named."""
-    blades = max(len(groups["blades"]), 1)
-    return {
-        TAKE: 1 + len(numbers.fixed),
-        PUT: max(len(groups["supporters"]), 1),
-        INSERT: max(len(groups["containers"]), 1),
-        COOK: max(len(groups["heats"]), 1),
-        SLICE: blades,
-        DICE: blades,
-        CHOP: blades,
-    }
+def widths(verb: Verb, groups: Groups) -> list[int]:
+    """Return how many y each form of a verb has for an x; a form without y counts as one, and so does a key."""
+    return [1 if len(named) < 2 or named[1] == "key" else len(groups[named[1]]) for named in verb.groups()]
 
 
-def all_commands(game: Game, numbers: Numbers, groups: dict[str, dict[str, int]]) -> Iterator[Command]:
+def strides(groups: Groups) -> list[int]:
+    """Return, for each verb, how many y there are for an x: the ranks that each x takes in the table of commands."""
+    return [max(sum(widths(verb, groups)), 1) for verb in VERBS]
+
+
+def all_commands(game: Game, numbers: Numbers, groups: Groups) -> Iterator[Command]:
     """Yield the game's commands by verb."""
-    names = {thing: game.things[thing].name for thing in numbers.things}
-    number, cooking = numbers.things, game.theme.startswith("cooking")
-    yield "look", LOOK, NONE, NONE, 0
-    yield "inventory", INVENTORY, NONE, NONE, 0
-    for k, way in enumerate(DIRECTIONS):
-        yield f"go {way}", GO, k, NONE, 0
-    for thing in numbers.things:
-        yield f"examine {names[thing]}", EXAMINE, number[thing], NONE, 0
-    for thing, x in numbers.portables.items():
-        yield f"take {names[thing]}", TAKE, x, NONE, 0
-        yield f"drop {names[thing]}", DROP, x, NONE, 0
-        for place, k in numbers.fixed.items():
-            yield f"take {names[thing]} from {names[place]}", TAKE, x, number[place], 1 + k
-        for verb, form, group in ((PUT, "put {} on {}", "supporters"), (INSERT, "insert {} into {}", "containers")):
-            for place, k in groups[group].items():
-                yield form.format(names[thing], names[place]), verb, x, number[place], k
-    for lock in numbers.locks:
-        if kind_of(lock) not in SUPPORTERS:
-            yield f"open {names[lock]}", OPENING, number[lock], NONE, 0
-            yield f"close {names[lock]}", CLOSING, number[lock], NONE, 0
-    for _, key, lock in game.named("match"):
-        yield f"lock {names[lock]} with {names[key]}", LOCKING, number[lock], number[key], 0
-        yield f"unlock {names[lock]} with {names[key]}", UNLOCKING, number[lock], number[key], 0
-    foods = {thing: x for thing, x in numbers.portables.items() if kind_of(thing) in ("f", "meal")}
-    for thing, x in foods.items():
-        yield f"eat {names[thing]}", EAT, x, NONE, 0
-        if cooking:
-            for heat, k in groups["heats"].items():
-                yield f"cook {names[thing]} with {names[heat]}", COOK, x, number[heat], k
-            for verb, word in ((SLICE, "slice"), (DICE, "dice"), (CHOP, "chop")):
-                for blade, k in groups["blades"].items():
-                    yield f"{word} {names[thing]} with {names[blade]}", verb, x, number[blade], k
-    if cooking:
-        for _, thing in game.named("drinkable"):
-            yield f"drink {names[thing]}", DRINK, number[thing], NONE, 0
-        if any(game.of_kind("meal")):
-            yield "prepare meal", PREPARE, NONE, NONE, 0
+    numbered = {**numbers.things, **groups["way"]}  # what a command holds for each id
+    names = {thing: game.things[thing].name for thing in numbers.things} | {way: way for way in DIRECTIONS}
+    key_of = {lock: {key: 0} for _, key, lock in game.named("match")}
+    cooking = game.theme.startswith("cooking")
+    for verb in VERBS:
+        if (verb.cooking and not cooking) or (verb.only_with and not any(game.of_kind(verb.only_with))):
+            continue
+        first = 0  # ordinal of the form's first y
+        for form, named, width in zip(verb.forms, verb.groups(), widths(verb, groups), strict=True):
+            text = GROUP.sub("{}", form)
+            if not named:
+                yield Command(text, verb.code, codes.NONE, codes.NONE, first)
+            for x in groups[named[0]] if named else ():
+                if len(named) == 1:
+                    yield Command(text.format(names[x]), verb.code, numbered[x], codes.NONE, first)
+                    continue
+                others = key_of.get(x, {}) if named[1] == "key" else groups[named[1]]
+                for y, k in others.items():
+                    yield Command(text.format(names[x], names[y]), verb.code, numbered[x], numbered[y], first + k)
+            first += width

@@ -1,63 +1,31 @@
-"""Facts as conditions on a state: what quests test, and what the host shows as strings."""
+"""Facts as conditions on a state: what quests test, and which facts `info` lists."""
 
 from collections.abc import Iterator
 
 from llm_envs.text.model.game import Fact, Game, kind_of, place_fact
-from llm_envs.text.records.codes import (
-    ALWAYS,
-    AT_ROOM,
-    BURNED,
-    CHOPPED,
-    CLOSED,
-    CONSUMED,
-    COOKED,
-    CUT_IS,
-    DICED,
-    EATEN,
-    EDIBLE,
-    EDIBLE_IS,
-    FOOD_HAS,
-    FRIED,
-    GONE_IS,
-    GRILLED,
-    HEAT_IS,
-    HELD_BY,
-    INEDIBLE,
-    LOCK_IS,
-    LOCKED,
-    NEEDS_COOKING,
-    NEVER,
-    OPEN,
-    RAW,
-    ROASTED,
-    SLICED,
-    SLOT_FREE,
-    SLOT_USED,
-    UNCUT,
-    USED,
-)
+from llm_envs.text.records import codes
 from llm_envs.text.records.numbering import Numbers
 
 Condition = tuple[int, int, int]
-LOCKS = {"open": OPEN, "closed": CLOSED, "locked": LOCKED}
+LOCKS = {"open": codes.OPEN, "closed": codes.CLOSED, "locked": codes.LOCKED}
 # Facts about food: name -> kind of condition and value.
 FOODS = {
-    "raw": (FOOD_HAS, RAW),
-    "needs_cooking": (FOOD_HAS, NEEDS_COOKING),
-    "cooked": (FOOD_HAS, COOKED),
-    "burned": (FOOD_HAS, BURNED),
-    "edible": (EDIBLE_IS, EDIBLE),
-    "inedible": (EDIBLE_IS, INEDIBLE),
-    "grilled": (HEAT_IS, GRILLED),
-    "roasted": (HEAT_IS, ROASTED),
-    "fried": (HEAT_IS, FRIED),
-    "uncut": (CUT_IS, UNCUT),
-    "sliced": (CUT_IS, SLICED),
-    "diced": (CUT_IS, DICED),
-    "chopped": (CUT_IS, CHOPPED),
-    "eaten": (GONE_IS, EATEN),
-    "consumed": (GONE_IS, CONSUMED),
-    "used": (GONE_IS, USED),
+    "raw": (codes.FOOD_HAS, codes.RAW),
+    "needs_cooking": (codes.FOOD_HAS, codes.NEEDS_COOKING),
+    "cooked": (codes.FOOD_HAS, codes.COOKED),
+    "burned": (codes.FOOD_HAS, codes.BURNED),
+    "edible": (codes.EDIBLE_IS, codes.EDIBLE),
+    "inedible": (codes.EDIBLE_IS, codes.INEDIBLE),
+    "grilled": (codes.HEAT_IS, codes.GRILLED),
+    "roasted": (codes.HEAT_IS, codes.ROASTED),
+    "fried": (codes.HEAT_IS, codes.FRIED),
+    "uncut": (codes.CUT_IS, codes.UNCUT),
+    "sliced": (codes.CUT_IS, codes.SLICED),
+    "diced": (codes.CUT_IS, codes.DICED),
+    "chopped": (codes.CUT_IS, codes.CHOPPED),
+    "eaten": (codes.GONE_IS, codes.EATEN),
+    "consumed": (codes.GONE_IS, codes.CONSUMED),
+    "used": (codes.GONE_IS, codes.USED),
 }
 WHILE_COOKING = ("edible", "inedible")  # constant in other themes, whose `eat` asks for no such fact
 
@@ -76,19 +44,19 @@ class Conditions:
         name, *ids = fact
         numbers, first = self.numbers, ids[0] if ids else ""
         if name == "at" and first == "P":
-            return AT_ROOM, numbers.rooms[ids[1]], 0
+            return codes.AT_ROOM, numbers.rooms[ids[1]], 0
         if name in ("at", "on", "in") and first in numbers.portables and ids[1] in numbers.holders:
-            return HELD_BY, numbers.portables[first], numbers.holders[ids[1]]
+            return codes.HELD_BY, numbers.portables[first], numbers.holders[ids[1]]
         if name in LOCKS and first in numbers.locks:
-            return LOCK_IS, numbers.locks[first], LOCKS[name]
+            return codes.LOCK_IS, numbers.locks[first], LOCKS[name]
         if name == "free" and tuple(ids) in self.doors:
-            return LOCK_IS, numbers.locks[self.doors[ids[0], ids[1]]], OPEN
+            return codes.LOCK_IS, numbers.locks[self.doors[ids[0], ids[1]]], codes.OPEN
         if name in ("free", "used") and kind_of(first) == "slot":
-            return SLOT_FREE if name == "free" else SLOT_USED, slot_number(first), 0
+            return codes.SLOT_FREE if name == "free" else codes.SLOT_USED, slot_number(first), 0
         if name in FOODS and first in numbers.portables and (self.cooking or name not in WHILE_COOKING):
             kind, value = FOODS[name]
             return kind, numbers.portables[first], value
-        return (ALWAYS if fact in self.given else NEVER), 0, 0
+        return (codes.ALWAYS if fact in self.given else codes.NEVER), 0, 0
 
     def changing(self) -> Iterator[Fact]:
         """Yield every fact that can come and go in a play of the game."""

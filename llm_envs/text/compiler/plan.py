@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from llm_envs.text.compiler.commands import Command, all_commands, ordinals, strides
+from llm_envs.text.compiler.commands import Command, all_commands, groups_of, strides
 from llm_envs.text.compiler.conditions import Conditions
 from llm_envs.text.compiler.texts import Texts
 from llm_envs.text.language.pieces import split
 from llm_envs.text.model.game import Game
-from llm_envs.text.records.codes import NONE, VERBS
+from llm_envs.text.records import codes
 from llm_envs.text.records.numbering import number
 
 
@@ -16,24 +16,26 @@ class Plan:
 
     def __init__(self, game: Game) -> None:
         numbers = number(game)
-        groups = ordinals(game, numbers)
+        groups = groups_of(game, numbers)
         self.game, self.groups = game, groups
-        self.commands: list[Command] = sorted(all_commands(game, numbers, groups), key=lambda one: split(one[0]))
-        texts = [command[0] for command in self.commands]
+        # By words, not letters: the commands that begin with the words typed so far are then next to each other.
+        self.commands: list[Command] = sorted(all_commands(game, numbers, groups), key=lambda one: split(one.text))
+        # Two things whose names overlap with prepositions can give one text two meanings.
+        texts = [command.text for command in self.commands]
         if len(set(texts)) < len(texts):
             double = next(text for text in texts if texts.count(text) > 1)
             raise ValueError(f"{game.name}: the command {double!r} has two meanings; names must differ")
         self.numbers = replace(numbers, commands=texts)
-        self.strides = strides(groups, numbers)
+        self.strides = strides(groups)
         self.conditions = Conditions(game, self.numbers)
         self.first_rank = self._first_ranks()
         self.texts = Texts(game, self.numbers)
 
     def _first_ranks(self) -> list[int]:
         """Return where the ranks of each verb begin, and at last how many there are."""
-        starts, spans = [0], [0] * VERBS
+        starts, spans = [0], [0] * codes.VERBS
         for _, verb, x, _, _ in self.commands:
-            spans[verb] = max(spans[verb], ((0 if x == NONE else x) + 1) * self.strides.get(verb, 1))
+            spans[verb] = max(spans[verb], ((0 if x == codes.NONE else x) + 1) * self.strides[verb])
         for span in spans:
             starts.append(starts[-1] + span)
         return starts

@@ -1,4 +1,4 @@
-"""Compiles games into levels of one layout and one vocabulary."""
+"""Compiles games into a pool: levels of one size and one vocabulary, and their symbol tables."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from llm_envs.text.records.state import Size, level_kind, size_for
 
 @dataclass(frozen=True)
 class Pool:
-    """Compiled games of one layout."""
+    """Compiled games of one size and one vocabulary."""
 
     levels: np.ndarray  # (M,) records of `level_kind(size)`
     size: Size
@@ -24,10 +24,10 @@ class Pool:
 
 
 def compile_games(games: Sequence[Game]) -> Pool:
-    """Compile games into levels of one layout and one vocabulary.
+    """Compile games into levels of one size and one vocabulary; games of equal content share a symbol table.
 
     Raises:
-        ValueError: there are none, or one exceeds the layout's limits; says which, in what and by how much.
+        ValueError: there are none, or one exceeds the largest size; names the game, what exceeds, and by how much.
     """
     if not games:
         raise ValueError("games is empty; at least one game is needed")

@@ -9,13 +9,13 @@ from llm_envs.text.compiler.conditions import fact_text
 from llm_envs.text.compiler.plan import Plan
 from llm_envs.text.language.dictionary import LONGEST, MOST_WORDS, words_of
 from llm_envs.text.model.game import Game
-from llm_envs.text.records.codes import GO
+from llm_envs.text.records import codes
 from llm_envs.text.records.numbering import Numbers
 
 
 @dataclass(frozen=True)
 class SymbolTable:
-    """What the host knows of a compiled game: the strings that stand behind its numbers."""
+    """The strings that stand behind the numbers of a compiled game."""
 
     game: Game
     numbers: Numbers
@@ -35,13 +35,15 @@ class SymbolTable:
         plain = {}
         for text, k in zip(self.commands, self.order.tolist(), strict=True):
             verb, *named = self.meanings[k]
-            if verb == GO or (doubtful.isdisjoint(named) and len(text) <= LONGEST and text.count(" ") < MOST_WORDS):
+            if verb == codes.GO or (
+                doubtful.isdisjoint(named) and len(text) <= LONGEST and text.count(" ") < MOST_WORDS
+            ):
                 plain[text] = k
         return plain
 
 
 def symbols_of(plan: Plan) -> SymbolTable:
-    """Return the host's names for a game."""
+    """Return the symbol table of a game."""
     texts = [command[0] for command in plan.commands]
     order = sorted(range(len(texts)), key=texts.__getitem__)
     able = {fact_text(fact, plan.game): plan.conditions.of(fact) for fact in plan.conditions.changing()}

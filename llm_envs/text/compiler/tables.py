@@ -1,4 +1,4 @@
-"""Fills the tables of a level: map, start, recipe, quests, commands; `writing` fills its texts."""
+"""Fills the tables of a level: map, start, recipe, quests, commands; `texts` fills its texts."""
 
 import hashlib
 
@@ -7,34 +7,10 @@ import numpy as np
 from llm_envs.text.compiler.conditions import FOODS, Condition, slot_number
 from llm_envs.text.compiler.plan import Plan
 from llm_envs.text.model.game import DIRECTIONS, THEMES, Game, kind_of
-from llm_envs.text.records.codes import (
-    ALWAYS,
-    AT_ROOM,
-    CONTAINER,
-    CUT_IS,
-    DRINKABLE,
-    FOOD,
-    HAS_WIN,
-    HEAT_IS,
-    HELD_BY,
-    LOCK_IS,
-    MEAL,
-    NONE,
-    OPTIONAL,
-    OVEN,
-    REPEATABLE,
-    SHARP,
-    SLOT_FREE,
-    SLOT_USED,
-    STOVE,
-    SUPPORTER,
-    TOASTER,
-    UNCUT,
-    VERBS,
-)
+from llm_envs.text.records import codes
 from llm_envs.text.records.numbering import Numbers
 
-KINDS = {"c": CONTAINER, "oven": OVEN, "s": SUPPORTER, "stove": STOVE, "toaster": TOASTER}
+KINDS = {"c": codes.CONTAINER, "oven": codes.OVEN, "s": codes.SUPPORTER, "stove": codes.STOVE, "toaster": codes.TOASTER}
 
 
 def write_level(level: np.void, plan: Plan) -> None:
@@ -55,7 +31,7 @@ def write_level(level: np.void, plan: Plan) -> None:
 def write_map(level: np.void, game: Game, numbers: Numbers) -> None:
     """Fill exits, doors, fixed things and what portables are."""
     for name in ("exits", "exit_doors", "place", "key_of"):
-        level[name] = NONE
+        level[name] = codes.NONE
     doors = {(a, b): d for _, a, d, b in game.named("link")}
     for k, way in enumerate(DIRECTIONS):
         for _, there, here in game.named(f"{way}_of"):
@@ -69,8 +45,8 @@ def write_map(level: np.void, game: Game, numbers: Numbers) -> None:
     for _, key, lock in game.named("match"):
         level["key_of"][numbers.locks[lock]] = numbers.portables[key]
     for thing, k in numbers.portables.items():
-        level["traits"][k] = {"f": FOOD, "meal": FOOD | MEAL}.get(kind_of(thing), 0)
-    for name, trait in (("sharp", SHARP), ("drinkable", DRINKABLE)):
+        level["traits"][k] = {"f": codes.FOOD, "meal": codes.FOOD | codes.MEAL}.get(kind_of(thing), 0)
+    for name, trait in (("sharp", codes.SHARP), ("drinkable", codes.DRINKABLE)):
         for _, thing in game.named(name):
             level["traits"][numbers.portables[thing]] |= trait
 
@@ -79,23 +55,26 @@ def write_start(level: np.void, plan: Plan) -> None:
     """Fill the state at the start, from the facts."""
     numbers = plan.numbers
     for name in ("start_holder", "start_after", "start_first"):
-        level[name] = NONE
+        level[name] = codes.NONE
     for fact in plan.game.facts:
         kind, a, b = plan.conditions.of(fact)
-        if kind == AT_ROOM:
+        if kind == codes.AT_ROOM:
             level["start_room"] = a
-        elif kind == LOCK_IS and fact[0] != "free":
+        # free(room, room) says of a door what open(door) says.
+        elif kind == codes.LOCK_IS and fact[0] != "free":
             level["start_lock"][a] = b
-        elif kind == SLOT_FREE:
+        elif kind == codes.SLOT_FREE:
             level["start_free"] |= 1 << a
-        elif kind == SLOT_USED:
+        elif kind == codes.SLOT_USED:
             level["start_used"] |= 1 << a
-        elif kind != ALWAYS and fact[1] in numbers.portables:
+        elif kind != codes.ALWAYS and fact[1] in numbers.portables:
             set_portable(level, fact, (kind, a, b))
+    # Slots are counted by the facts on them: free(slot), used(slot).
     level["slots"] = len({slot_number(fact[1]) for fact in plan.game.facts if kind_of(fact[-1]) == "slot"})
+    # Each goes to the front of its holder's list, so the last comes first and the lists end up in order.
     for k in reversed(range(len(numbers.portables))):
         holder = level["start_holder"][k]
-        if holder != NONE:
+        if holder != codes.NONE:
             level["start_after"][k] = level["start_first"][holder]
             level["start_first"][holder] = k
 
@@ -114,7 +93,7 @@ def set_portable(level: np.void, fact: tuple[str, ...], condition: Condition) ->
 def write_recipe(level: np.void, plan: Plan) -> None:
     """Fill what `prepare meal` asks for."""
     game, numbers = plan.game, plan.numbers
-    level["kitchen"], level["meal"] = NONE, NONE
+    level["kitchen"], level["meal"] = codes.NONE, codes.NONE
     meals = game.of_kind("meal")
     if not meals or not game.theme.startswith("cooking"):
         return
@@ -128,10 +107,13 @@ def write_recipe(level: np.void, plan: Plan) -> None:
     parts = [thing.id for thing in game.of_kind("ingredient") if thing.id in wanted]
     level["num_parts"] = len(parts)
     for k, part in enumerate(parts):
-        heat, cut = 0, UNCUT
+        heat, cut = 0, codes.UNCUT
+        # Facts on an ingredient ("roasted", "diced") say what its food must become.
         for name in (fact[0] for fact in game.facts if fact[1:] == (part,)):
-            kind, value = FOODS.get(name, (ALWAYS, 0))
-            heat, cut = (value, cut) if kind == HEAT_IS else (heat, value) if kind == CUT_IS else (heat, cut)
+            kind, value = FOODS.get(name, (codes.ALWAYS, 0))
+            heat, cut = (
+                (value, cut) if kind == codes.HEAT_IS else (heat, value) if kind == codes.CUT_IS else (heat, cut)
+            )
         level["parts"][k] = numbers.portables[food_of[part]], heat, cut
 
 
@@ -143,7 +125,9 @@ def write_quests(level: np.void, plan: Plan) -> None:
         bit = np.uint64(1 << q)
         level["quest_reward"][q] = quest.reward
         flags = (quest.optional, quest.repeatable, bool(quest.win))
-        level["quest_flags"][q] = sum(bit for bit, on in zip((OPTIONAL, REPEATABLE, HAS_WIN), flags, strict=True) if on)
+        level["quest_flags"][q] = sum(
+            bit for bit, on in zip((codes.OPTIONAL, codes.REPEATABLE, codes.HAS_WIN), flags, strict=True) if on
+        )
         level["num_fails"][q], level["first_event"][q] = len(quest.fail), event
         if quest.repeatable:
             level["always"] |= bit
@@ -160,13 +144,14 @@ def write_quests(level: np.void, plan: Plan) -> None:
 def watch(level: np.void, condition: Condition, quest: np.uint64) -> None:
     """Let a quest be tested when what a condition speaks of changes."""
     kind, a, _ = condition
-    if kind == AT_ROOM:
+    if kind == codes.AT_ROOM:
         level["watch_room"] |= quest
-    elif kind == LOCK_IS:
+    elif kind == codes.LOCK_IS:
         level["watch_lock"][a] |= quest
-    elif kind in (SLOT_FREE, SLOT_USED):
+    # Taking, dropping, eating and preparing all change slots: quests on them are tested on every turn.
+    elif kind in (codes.SLOT_FREE, codes.SLOT_USED):
         level["always"] |= quest
-    elif kind == HELD_BY or kind > LOCK_IS:
+    elif kind == codes.HELD_BY or kind > codes.LOCK_IS:
         level["watch_portable"][a] |= quest
 
 
@@ -174,13 +159,14 @@ def write_commands(level: np.void, plan: Plan) -> None:
     """Fill the table of commands and the way from (verb, x, y) to it."""
     level["num_commands"] = len(plan.commands)
     level["first_rank"], level["ranks"], level["ordinal"] = plan.first_rank[:-1], -1, 0
-    level["stride"] = [plan.strides.get(verb, 1) for verb in range(VERBS)]
+    level["stride"] = plan.strides
     for k, (_, verb, x, y, ordinal) in enumerate(plan.commands):
         level["commands"][k] = verb, x, y
-        row = 0 if x == NONE else x
-        level["ranks"][plan.first_rank[verb] + row * plan.strides.get(verb, 1) + ordinal] = k
-    for name in ("supporters", "containers", "blades"):
+        row = 0 if x == codes.NONE else x
+        # command_of in rules.admissible reads it by the same formula.
+        level["ranks"][plan.first_rank[verb] + row * plan.strides[verb] + ordinal] = k
+    for name in ("supporter", "container", "blade"):
         for thing, ordinal in plan.groups[name].items():
             level["ordinal"][plan.numbers.things[thing]] = ordinal
-    for thing, ordinal in plan.groups["heats"].items():
+    for thing, ordinal in plan.groups["heat"].items():
         level["heat_ordinal"][plan.numbers.fixed[thing]] = ordinal

@@ -78,7 +78,7 @@ def house(seed: int, rooms: int = 6, objects: int = 8, quests: int = 3) -> Game:
         places[maker.put("o", name, place)] = place
     maker.start(ids[0])
 
-    walk, told = Walk(maker.things, maker.facts), []
+    walk, errand_texts = Walk(maker.things, maker.facts), []
     errands: list[tuple[str, ...]] = []  # verb, thing, and where to put it
     movable, closable = maker.draw(tuple(places), objects), maker.draw(tuple(states))
     for _ in range(quests):
@@ -88,22 +88,22 @@ def house(seed: int, rooms: int = 6, objects: int = 8, quests: int = 3) -> Game:
             new = OTHER[states[thing]]
             maker.quest((new, thing))
             errands.append(("open" if new == "open" else "close", thing))
-            told.append(f"{errands[-1][0]} the {walk.names[thing]}")
+            errand_texts.append(f"{errands[-1][0]} the {walk.names[thing]}")
         elif kind == "put":
             thing = movable.pop()
             goal = maker.pick([place for place in furniture if place != places[thing]])
             maker.quest(place_fact(thing, goal))
             errands.append(("put", thing, goal))
             word = "into" if goal in states else "on"
-            told.append(f"put the {walk.names[thing]} {word} the {walk.names[goal]}")
+            errand_texts.append(f"put the {walk.names[thing]} {word} the {walk.names[goal]}")
         else:
             thing = movable.pop()
             maker.quest(("in", thing, "I"))
             errands.append(("take", thing))
-            told.append(f"take the {walk.names[thing]}")
+            errand_texts.append(f"take the {walk.names[thing]}")
     carry_out(walk, errands)
     settings = {"rooms": rooms, "objects": objects, "quests": quests}
-    return maker.game(f"There is work in this house: {'; '.join(told)}.", walk.commands, settings)
+    return maker.game(f"There is work in this house: {'; '.join(errand_texts)}.", walk.commands, settings)
 
 
 def carry_out(walk: Walk, errands: list[tuple[str, ...]]) -> None:

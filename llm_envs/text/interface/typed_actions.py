@@ -8,7 +8,8 @@ import numpy as np
 from numba import njit
 
 from llm_envs.text.language import phrases, replies
-from llm_envs.text.records.codes import EXAMINE, GO, INSERT, LOCKING, NONE, PUT, UNLOCKING, VERBS
+from llm_envs.text.records.codes import GO, NONE, VERBS
+from llm_envs.text.rules import table
 from llm_envs.text.rules.turn import take_turn
 from llm_envs.text.rules.visibility import is_fixed
 from llm_envs.world import record
@@ -21,8 +22,11 @@ ANYTHING, THING, HOLDER, WAY, WORD = range(5)  # what a verb or a reply needs x,
 def _needs() -> np.ndarray:
     """Return (VERBS + EMPTY_HANDS, 3): what verbs, whole answers and inferred-noun phrases need of x, y and z."""
     needs = np.full((VERBS + replies.EMPTY_HANDS, 3), ANYTHING)
-    needs[EXAMINE:VERBS, 0], needs[GO, 0] = THING, WAY
-    needs[[PUT, INSERT, LOCKING, UNLOCKING], 1] = THING
+    for verb in table.VERBS:
+        for place in (0, 1):
+            if verb.needs(place):
+                needs[verb.code, place] = THING
+    needs[GO, 0] = WAY
     needs[VERBS + replies.EXAMINED, 0] = THING
     for reply in range(replies.EMPTY_HANDS):
         for what, slot, _ in phrases.PARTS[phrases.PARTS_FROM[reply] : phrases.PARTS_FROM[reply + 1]].tolist():

@@ -84,7 +84,7 @@ class Game:
     things: Mapping[str, Thing]  # by id; P, I and RECIPE need no entry
     facts: tuple[Fact, ...]  # at the start
     quests: tuple[Quest, ...]
-    objective: str = ""  # what the player is told first
+    objective: str = ""  # the first text of an episode
     walkthrough: tuple[str, ...] = ()  # commands that win, where its maker knows them
     settings: Mapping[str, object] = field(default_factory=dict)  # what it was made with
 

@@ -1,4 +1,4 @@
-"""What a player can reach at best: rooms, portables and facts, as if no deed ever stood in the way of another."""
+"""What a player can reach at best: rooms, portables and facts, as if no command ever ruled out a later one."""
 
 from collections.abc import Iterable
 
@@ -14,7 +14,7 @@ def door_between(game: Game, one: str, other: str) -> str:
 
 
 def is_constant(game: Game, fact: Fact) -> bool:
-    """Say whether no command can change the fact."""
+    """Return whether no command can change the fact."""
     name, subject = fact[0], kind_of(fact[1])
     if name == "free" and subject == "r":
         return not door_between(game, fact[1], fact[2])
@@ -27,7 +27,7 @@ class Reach:
     """The rooms and portables within reach; a necessary condition for goals, not a sufficient one."""
 
     def __init__(self, game: Game, locks: bool = True) -> None:
-        """Work it out; without `locks`, locked doors and containers count as closed."""
+        """Compute both sets; without `locks`, locked doors and containers count as closed."""
         self.locks, self.facts = locks, set(game.facts)
         self.place = {fact[1]: fact[2] for fact in game.facts if fact[0] in ("at", "on", "in")}
         self.keys = {fact[2]: fact[1] for fact in game.named("match")}
@@ -38,6 +38,7 @@ class Reach:
         kitchen = next((fact[1] for fact in game.named("cooking_location")), "")
         parts = [fact[1] for fact in game.facts if fact[0].startswith("ingredient_")]
         items = [thing.id for thing in game.of_kind(*PORTABLE) if thing.id in self.place]
+        # Each pass may open the way to more rooms, keys and containers; the sets only grow, so the loop ends.
         size = -1
         while size < len(self.rooms) + len(self.portables):
             size = len(self.rooms) + len(self.portables)
@@ -49,13 +50,13 @@ class Reach:
                 self.portables.update(meal.id for meal in game.of_kind("meal"))
 
     def can_get_at(self, holder: str) -> bool:
-        """Say whether a thing can be taken from, or put into, a room, a fixed thing or the hands."""
+        """Return whether a thing can be taken from, or put into, a room, a fixed thing or the hands."""
         if holder == "I" or kind_of(holder) == "r":
             return holder in self.rooms or holder == "I"
         return self.place[holder] in self.rooms if kind_of(holder) in SUPPORTERS else self.can_open(holder)
 
     def can_open(self, lock: str) -> bool:
-        """Say whether a door or a container is open or can be opened."""
+        """Return whether a door or a container is open or can be opened."""
         if not any(room in self.rooms for room in self.sides.get(lock, (self.place.get(lock),))):
             return False
         if ("locked", lock) in self.facts and self.locks:
@@ -63,7 +64,7 @@ class Reach:
         return any((state, lock) in self.facts for state in ("open", "closed", "locked"))
 
     def can_hold(self, fact: Fact) -> bool:
-        """Say whether a fact may come true."""
+        """Return whether a fact may come true."""
         name, subject = fact[0], fact[1]
         if fact in self.facts or kind_of(subject) == "slot":
             return True
@@ -76,5 +77,5 @@ class Reach:
         return subject in self.portables and (name not in ("at", "on", "in") or self.can_get_at(fact[2]))
 
     def can_hold_all(self, facts: Iterable[Fact]) -> bool:
-        """Say whether each of the facts, by itself, may come true."""
+        """Return whether each of the facts, taken alone, may come true."""
         return all(map(self.can_hold, facts))

@@ -40,10 +40,10 @@ class _Check:
         self.names()
         self.texts()
         for fact in self.game.facts:
-            self.fact(fact, tell(fact))
+            self.fact(fact, as_text(fact))
         twice = next((fact for fact, count in Counter(self.game.facts).items() if count > 1), None)
         if twice:
-            self.fail(tell(twice), "is given twice")
+            self.fail(as_text(twice), "is given twice")
         self.exclusive(self.game.facts, "the start")
         self.places()
         self.map()
@@ -88,6 +88,7 @@ class _Check:
                 self.name(thing, word, "synonym")
             if thing.indefinite and not (thing.indefinite.isascii() and thing.indefinite.isalpha()):
                 self.fail(thing.id, f"indefinite article {thing.indefinite!r}; it must be one word of letters")
+        # A name such as "box on table" makes "put key on box on table" ambiguous.
         for word in ("from", "into", "on", "with"):
             if any(f" {word} " in name for name in owners):
                 said = Counter([*owners, *(f"{x} {word} {y}" for x in owners for y in owners)])
@@ -132,7 +133,7 @@ class _Check:
         for fact in facts:
             group: object = "place" if fact[0] in ("at", "on", "in") else EXCLUSIVE.get(fact[0])
             if group and known.setdefault((group, fact[1]), fact) != fact:
-                self.fail(fact[1], f"{tell(known[group, fact[1]])} and {tell(fact)} cannot both hold ({where})")
+                self.fail(fact[1], f"{as_text(known[group, fact[1]])} and {as_text(fact)} cannot both hold ({where})")
 
     def places(self) -> None:
         placed = {fact[1] for fact in self.named("at", "on", "in")}
@@ -141,16 +142,18 @@ class _Check:
                 self.fail(one, "is nowhere")
 
     def map(self) -> None:
+        # TextWorld gives each exit twice, once for each way; two rooms share at most one exit.
         joined: dict[frozenset[str], Fact] = {}
         sides: dict[tuple[str, str], str] = {}
         for way, there, here in self.named(*WAYS):
             fact, back = (way, there, here), (WAYS[way], here, there)
             if back not in self.given:
-                self.fail(tell(fact), f"the way back, {tell(back)}, is missing")
+                self.fail(as_text(fact), f"the way back, {as_text(back)}, is missing")
             if sides.setdefault((here, way), there) != there:
                 self.fail(here, f"both {sides[here, way]} and {there} are {way} it")
             if joined.setdefault(frozenset((here, there)), fact) not in (fact, back) or here == there:
-                self.fail(tell(fact), f"joins rooms that {tell(joined[frozenset((here, there))])} joins too")
+                self.fail(as_text(fact), f"joins rooms that {as_text(joined[frozenset((here, there))])} joins too")
+        # A door stands in an exit, and no exit has two.
         doors: dict[frozenset[str], str] = {}
         for door in self.game.of_kind("d"):
             links = [(fact[1], fact[3]) for fact in self.named("link") if fact[2] == door.id]
@@ -163,7 +166,8 @@ class _Check:
                 self.fail(door.id, f"is between the same rooms as {doors[pair]}")
         for _, *rooms in (fact for fact in self.named("free") if len(fact) == 3):
             if frozenset(rooms) not in joined:
-                self.fail(tell(("free", *rooms)), "there is no exit between these rooms")
+                self.fail(as_text(("free", *rooms)), "there is no exit between these rooms")
+        # Where there is no door the exit is free; where there is one, exactly when it is open.
         for pair in joined:
             one, other = sorted(pair)
             free = {("free", one, other) in self.given, ("free", other, one) in self.given}
@@ -225,17 +229,19 @@ class _Check:
                 if not event:
                     self.fail(where, "has an event without facts")
                 for fact in event:
-                    self.fact(fact, f"{where}: {tell(fact)}")
+                    self.fact(fact, f"{where}: {as_text(fact)}")
                     if fact not in self.given and is_constant(self.game, fact):
-                        self.fail(f"{where}: {tell(fact)}", "does not hold at the start, and nothing can change it")
+                        self.fail(f"{where}: {as_text(fact)}", "does not hold at the start, and nothing can change it")
                 self.exclusive(event, where)
             if any(map(self.given.issuperset, quest.fail)):
                 self.fail(where, "has failed at the start")
+        # An episode that is won before the first step could never be played.
         wanted = [quest for quest in self.game.quests if quest.win and not quest.optional]
         if wanted and all(any(map(self.given.issuperset, quest.win)) for quest in wanted):
             self.fail("quests", "all that have to be done are done at the start")
 
     def reach(self) -> None:
+        # Without locks, since a room behind a locked door is on the map even where its key is out of reach.
         free = Reach(self.game, locks=False)
         for room in self.game.of_kind("r"):
             if room.id not in free.rooms:
@@ -244,9 +250,9 @@ class _Check:
         for number, quest in enumerate(self.game.quests):
             if quest.win and not quest.optional and not any(map(reach.can_hold_all, quest.win)):
                 out = next(fact for event in quest.win for fact in event if not reach.can_hold(fact))
-                self.fail(f"quest {number}", f"cannot be completed: {tell(out)} is out of reach")
+                self.fail(f"quest {number}", f"cannot be completed: {as_text(out)} is out of reach")
 
 
-def tell(fact: Fact) -> str:
+def as_text(fact: Fact) -> str:
     """Return "in(k_0, c_1)" for ("in", "k_0", "c_1")."""
     return f"{fact[0]}({', '.join(fact[1:])})"

@@ -1,21 +1,25 @@
 """The sentences that typed commands may be: verbs with their synonyms, prepositions, and what each sentence does.
 
-They are those of Inform 7 (6M62) with TextWorld's own, in the order in which the interpreter tries them. In GRAMMAR, a
-line is the words of a verb, a bar, and its sentences: tokens, an arrow and an action of `llm_envs.text.parser.parser`.
-A token in small letters is a preposition or several to choose from; one in capitals stands for a thing:
+They are those of Inform 7 (6M62) with TextWorld's own, in the order in which the interpreter tries them. The verbs of
+the rules have theirs in the table of verbs, all others are here. A line is the words of a verb, a bar, and its
+sentences: tokens, an arrow and an action of `llm_envs.text.parser.parser`; a line that begins with a bar continues the
+one before. A token in small letters is a preposition or several to choose from; one in capitals stands for a thing:
 
     THING     any        HELD      rather one in the hands     CREATURE  a person: there are none
     THINGS    any        CARRIED   rather one in the hands     WAY       a direction
     OTHERS    any but the second thing                         TEXT      any words
     INSIDE    one in or on the second thing
 
-THINGS, CARRIED, OTHERS and INSIDE may be several, which here are refused. COOKING adds to it and replaces verbs in it.
+THINGS, CARRIED, OTHERS and INSIDE may be several, which here are refused.
 """
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from llm_envs.text.language.dictionary import LETTERS
 from llm_envs.text.language.replies import VERB_WORDS
+from llm_envs.text.rules.table import VERBS
 
 THING, HELD, CREATURE, THINGS, CARRIED, OTHERS, INSIDE, WAY, TEXT = range(9)
 KINDS = {
@@ -23,35 +27,17 @@ KINDS = {
     "INSIDE": INSIDE, "WAY": WAY, "TEXT": TEXT,
 }  # fmt: skip
 
-GRAMMAR = """
-take carry hold | inventory > inventory | all/each/everything > all | THING > remove | THINGS > take
-    | off THING > undress | THING off > undress | INSIDE from THING > remove | INSIDE off THING > remove
-get | out/off/down/up > exit | in/on > sit | all/each/everything > all | THINGS > take | in/into/on/onto THING > enter
-    | off/down THING > get_off | INSIDE from THING > remove
-pick | up all/each/everything > all | up THINGS > take | THINGS up > take
-stand | > exit | up > exit | on THING > enter
-remove | HELD > undress | INSIDE from THING > remove
+# Sentences of no verb of the rules: a reply is the whole answer, or they mean what a sentence of another verb means.
+ANSWERED = """
 shed doff disrobe | HELD > undress
 wear don | HELD > wear
-put | on HELD > wear | HELD on > wear | down CARRIED > drop | CARRIED down > drop | OTHERS in/inside/into THING > insert
-    | OTHERS on/onto THING > put
-insert | OTHERS in/into THING > insert
-drop throw discard | CARRIED > drop | HELD at/against THING > throw_at | OTHERS in/into/down THING > insert
-    | OTHERS on/onto THING > put
 give pay offer feed | CREATURE HELD > give | HELD to CREATURE > give
 show present display | CREATURE HELD > give | HELD to CREATURE > give
-go walk run | > go | WAY > go | THING > enter | into/in/inside/through THING > enter
-inventory i inv | > inventory
-look l | > look | THING > examine | at THING > examine | inside/in/into/through THING > search
-    | under THING > look_under | up TEXT in THING > no_use
 consult | THING on/about TEXT > no_use
-open unwrap uncover | THING > open | THING with HELD > unlock
-close shut cover | THING > close | up THING > close | off THING > no_use
 enter cross | > sit | THING > enter
 sit | on/in/inside THING > enter | on top of THING > enter
+stand | > exit | up > exit | on THING > enter
 exit leave out | > exit
-examine x watch describe check | THING > examine
-read | THING > examine | about TEXT in THING > no_use | TEXT in THING > no_use
 yes y no sorry think | > no_use
 search | THING > search
 wave | > no_use | THING > no_use_unless_held
@@ -61,14 +47,11 @@ push move shift clear press | THING > push | THING WAY > no_use | THING to WAY >
 turn rotate twist unscrew screw | THING > push | THING on > no_use | on THING > no_use | THING off > no_use
     | off THING > no_use
 switch | THING > no_use | on THING > no_use | THING on > no_use | THING off > no_use | off THING > no_use
-lock | THING with HELD > lock
-unlock | THING with HELD > unlock
 attack break smash hit fight torture wreck crack destroy murder kill punch thump | THING > attack
 wait z | > wait
 answer say shout speak | TEXT to CREATURE > no_use
 tell | CREATURE about TEXT > no_use
 ask | CREATURE for THING > no_use | CREATURE about TEXT > no_use
-eat | HELD > eat
 sleep nap jump skip hop | > no_use
 climb scale | THING > no_use | up/over THING > no_use
 buy purchase squeeze squash | THING > no_use
@@ -82,23 +65,20 @@ taste | THING > taste
 touch feel | THING > touch
 rub shine polish sweep clean dust wipe scrub burn light | THING > no_use
 tie attach fasten | THING to THING > no_use
-drink swallow sip | THING > drink_nothing
-cut slice prune chop | THING > cut
 score | > score
 goal | > goal
 help | > help
 """
+PLAIN = """
+
+drink swallow sip | THING > drink_nothing
+cut slice prune chop | THING > cut
+"""
 COOKING = """
-drink swallow sip | THING > drink
 cut prune | THING > cut_how
-slice | THING with/using THING > slice
-dice | THING with/using THING > dice
-chop | THING with/using THING > chop
-cook | THING with/in/on/using THING > cook
-prepare | meal > prepare
 """
 
-SYNONYMS = {"pick": ("take",), "sit": ("enter",), "read": ("examine",)}  # said for these verbs
+SYNONYMS = {"pick": ("take",), "sit": ("enter",), "read": ("examine",)}  # used in replies to these verbs
 EVERYTHING = ("all", "each", "every", "everythin", "both")  # the interpreter knows a word by 9 letters
 AND = ("and", "but", "except", ",")
 THEN = ("then", ".")
@@ -125,7 +105,7 @@ Grammar = dict[str, tuple[Sentence, ...]]
 def _sentence(text: str) -> Sentence:
     form, _, action = text.partition(">")
     words = form.split()
-    choices = [tuple(one[:9] for one in word.split("/")) for word in words]
+    choices = [tuple(one[:LETTERS] for one in word.split("/")) for word in words]
     tokens = tuple(KINDS.get(word, choice) for word, choice in zip(words, choices, strict=True))
     ahead = choices[1] if tokens and tokens[0] in (OTHERS, INSIDE) else ()
     return Sentence(tokens, action.strip(), sum(word in KINDS for word in words), ahead)
@@ -133,26 +113,31 @@ def _sentence(text: str) -> Sentence:
 
 def _lines(*tables: str) -> Iterator[tuple[list[str], tuple[Sentence, ...]]]:
     for table in tables:
-        for line in table.replace("\n    |", " |").strip().splitlines():
+        for line in filter(None, map(str.strip, re.sub(r"\s*\n\s*\|", " |", table).splitlines())):
             verbs, *forms = line.split("|")
             yield verbs.split(), tuple(map(_sentence, forms))
 
 
 def _grammar(*tables: str) -> Grammar:
-    return {verb[:9]: sentences for verbs, sentences in _lines(*tables) for verb in verbs}
+    return {verb[:LETTERS]: sentences for verbs, sentences in _lines(*tables) for verb in verbs}
 
 
-def _told_as() -> dict[str, int]:
-    """Return which of `replies.VERB_WORDS` is said for a verb: the verb itself, or a synonym."""
-    told = {}
-    for verbs, _ in _lines(GRAMMAR, COOKING):
+def _spoken_verbs(*tables: str) -> dict[str, int]:
+    """Return which of `replies.VERB_WORDS` replies use for a typed verb: the verb itself, or a synonym."""
+    spoken = {}
+    for verbs, _ in _lines(*tables):
         known = [verb for verb in (*verbs, *SYNONYMS.get(verbs[0], ())) if verb in VERB_WORDS]
-        told.update({verb[:9]: VERB_WORDS.index(verb if verb in known else known[0]) for verb in verbs if known})
-    return told
+        for verb in verbs if known else ():
+            spoken[verb[:LETTERS]] = VERB_WORDS.index(verb if verb in known else known[0])
+    return spoken
 
 
-TOLD_AS = _told_as()
-PLAIN_GRAMMAR, COOKING_GRAMMAR = _grammar(GRAMMAR), _grammar(GRAMMAR, COOKING)
+# Of two lines for the same word the later one holds: a row of the table takes the place of an answer.
+COMMON = (ANSWERED, *(verb.grammar for verb in VERBS if not verb.cooking))
+COOKED = (COOKING, *(verb.grammar for verb in VERBS if verb.cooking))
+PLAIN_GRAMMAR, COOKING_GRAMMAR = _grammar(PLAIN, *COMMON), _grammar(*COMMON, *COOKED)
+SPOKEN_VERBS = _spoken_verbs(PLAIN, *COMMON, *COOKED)
+ACTIONS = {action: verb.code for verb in VERBS for action in verb.actions}  # action of a sentence -> verb of the rules
 PREPOSITIONS = frozenset(
     word
     for sentences in COOKING_GRAMMAR.values()

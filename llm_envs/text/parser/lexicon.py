@@ -5,29 +5,17 @@ from typing import Any
 from llm_envs.text.compiler.symbols import SymbolTable
 from llm_envs.text.language.dictionary import LETTERS, cut_off, words_of
 from llm_envs.text.parser.grammar import COOKING_GRAMMAR, PLAIN_GRAMMAR, SHORT_WAYS, WAYS
-from llm_envs.text.records.codes import (
-    AJAR,
-    CHOPPED,
-    CUT,
-    DICED,
-    FOOD,
-    FRIED,
-    GRILLED,
-    HEAT,
-    NONE,
-    OPEN,
-    ROASTED,
-    SHARP,
-    SLICED,
-    STOVE,
-    SUPPORTER,
-    UNCUT,
-)
+from llm_envs.text.records import codes
 
 HANDS, FLOOR = -1, -2  # owners, beside the things on or in which a thing is
 WAY_0 = 1000  # a direction stands among things as WAY_0 + its place in WAYS
-HEATS = {"raw": 0, "grilled": GRILLED, "roasted": ROASTED, "fried": FRIED}  # words for food as it is now
-CUTS = {"uncut": UNCUT, "sliced": SLICED, "diced": DICED, "chopped": CHOPPED}
+HEATS = {
+    "raw": 0,
+    "grilled": codes.GRILLED,
+    "roasted": codes.ROASTED,
+    "fried": codes.FRIED,
+}  # words for food as it is now
+CUTS = {"uncut": codes.UNCUT, "sliced": codes.SLICED, "diced": codes.DICED, "chopped": codes.CHOPPED}
 
 
 class Lexicon:
@@ -48,19 +36,19 @@ class Lexicon:
             for word in words:
                 self.by_word.setdefault(word[:LETTERS], []).append(WAY_0 + k)
         traits = level["traits"].tolist()
-        self.foods = [k for k in range(self.portables) if self.cooking and traits[k] & FOOD]
-        self.blades = {k for k in range(self.portables) if traits[k] & SHARP}
+        self.foods = [k for k in range(self.portables) if self.cooking and traits[k] & codes.FOOD]
+        self.blades = {k for k in range(self.portables) if traits[k] & codes.SHARP}
         kinds = level["kind"].tolist()
-        self.supporters = {self.portables + k for k in range(self.fixed) if kinds[k] in (SUPPORTER, STOVE)}
+        self.supporters = {self.portables + k for k in range(self.fixed) if kinds[k] in (codes.SUPPORTER, codes.STOVE)}
         self.start_holder: list[int] = level["start_holder"].tolist()
         self.exits: list[list[int]] = level["exits"].tolist()
         self.exit_doors: list[list[int]] = level["exit_doors"].tolist()
         self.fixed_here: list[list[int]] = [[] for _ in range(self.rooms)]
         for k, place in enumerate(level["place"].tolist()[: self.fixed]):
-            if place != NONE:
+            if place != codes.NONE:
                 self.fixed_here[place].append(self.portables + k)
         first_door = self.portables + self.fixed
-        self.doors_here = [sorted(first_door + k for k in doors if k != NONE) for doors in self.exit_doors]
+        self.doors_here = [sorted(first_door + k for k in doors if k != codes.NONE) for doors in self.exit_doors]
 
     def _name(self, thing: int, names: tuple[str, ...], name: str) -> None:
         lists = [[cut_off(word) for word in one.lower().split()] for one in names]
@@ -96,15 +84,15 @@ class Scene:
                 self.owners[inside + thing] = thing
 
     def shows_contents(self, fixed: int) -> bool:
-        """Say whether things on or in a fixed thing can be seen."""
-        return fixed in self.lexicon.supporters or self.lock[fixed - self.lexicon.portables] in (OPEN, AJAR)
+        """Return whether things on or in a fixed thing can be seen."""
+        return fixed in self.lexicon.supporters or self.lock[fixed - self.lexicon.portables] in (codes.OPEN, codes.AJAR)
 
     def is_portable(self, thing: int) -> bool:
-        """Say whether a thing can be carried."""
+        """Return whether a thing can be carried."""
         return thing < self.lexicon.portables
 
     def is_door(self, thing: int) -> bool:
-        """Say whether a thing is a door."""
+        """Return whether a thing is a door."""
         return self.lexicon.portables + self.lexicon.fixed <= thing < WAY_0
 
     def owner(self, thing: int) -> int | None:
@@ -116,10 +104,10 @@ class Scene:
         return FLOOR if thing in here[self.room] else None
 
     def is_so(self, food: int, word: str) -> bool:
-        """Say whether a word tells how food is now."""
+        """Return whether a word names the state of a food: how it is cut or cooked."""
         if word in HEATS:
-            return bool(int(self.state["food"][food]) & HEAT == HEATS[word])
-        return word in CUTS and bool(max(int(self.state["cut"][food]) & CUT, UNCUT) == CUTS[word])
+            return bool(int(self.state["food"][food]) & codes.HEAT == HEATS[word])
+        return word in CUTS and bool(max(int(self.state["cut"][food]) & codes.CUT, codes.UNCUT) == CUTS[word])
 
     def named(self, word: str) -> list[int]:
         """Return the things of the game, seen or not, that a word can begin the name of."""
@@ -154,7 +142,7 @@ class Scene:
             owner, lexicon.rooms + owner - lexicon.portables
         )
         things, thing = [], int(self.state["first"][holder])
-        while thing != NONE:
+        while thing != codes.NONE:
             things.append(thing)
             thing = int(self.state["after"][thing])
         return things

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from llm_envs.text.compiler.symbols import SymbolTable
 from llm_envs.text.language import replies
 from llm_envs.text.language.dictionary import LONGEST, MOST_WORDS, WORD, cut_off
-from llm_envs.text.parser.grammar import THEN, TOLD_AS
+from llm_envs.text.parser.grammar import ACTIONS, SPOKEN_VERBS, THEN
 from llm_envs.text.parser.lexicon import HANDS, WAY_0, Lexicon, Scene
 from llm_envs.text.parser.sentences import (
     DONE,
@@ -25,38 +25,12 @@ from llm_envs.text.parser.sentences import (
     WHICH,
     Reading,
 )
-from llm_envs.text.records.codes import (
-    CHOP,
-    CLOSING,
-    COOK,
-    DICE,
-    DRINK,
-    DROP,
-    EAT,
-    EXAMINE,
-    GO,
-    INSERT,
-    INVENTORY,
-    LOCKING,
-    LOOK,
-    NONE,
-    OPENING,
-    PREPARE,
-    PUT,
-    SLICE,
-    TAKE,
-    UNLOCKING,
-    VERBS,
-)
+from llm_envs.text.records import codes
 
 MOST_GAMES = 4096  # whose words are remembered
 WAY_NUMBERS = {0: 0, 3: 1, 6: 2, 7: 3}  # place in grammar.WAYS -> place in game.DIRECTIONS
-DOING = {
-    "look": LOOK, "inventory": INVENTORY, "prepare": PREPARE, "examine": EXAMINE, "take": TAKE, "remove": TAKE,
-    "drop": DROP, "put": PUT, "insert": INSERT, "open": OPENING, "close": CLOSING, "lock": LOCKING,
-    "unlock": UNLOCKING, "eat": EAT, "drink": DRINK, "slice": SLICE, "dice": DICE, "chop": CHOP, "cook": COOK,
-}  # fmt: skip
-SAYING = {
+# Actions that are no verb of the rules, and verbs that lack a thing: a reply is the whole answer.
+ANSWERS = {
     "go": replies.NO_DIRECTION, "all": replies.BE_SPECIFIC, "exit": replies.NOT_INSIDE, "sit": replies.NO_NOUN,
     "wait": replies.WAITED, "help": replies.HELP, "goal": replies.GOAL, "score": replies.SCORE_SO_FAR,
     "smell": replies.SMELT, "listen": replies.HEARD, "taste": replies.TASTED, "touch": replies.FELT,
@@ -81,10 +55,10 @@ LINKING |= {"onto": LINKING["on"], "inside": LINKING["into"], "off": LINKING["fr
 class Parsed(NamedTuple):
     """What a command means, for `rules.take_turn`."""
 
-    verb: int  # of layout.py, or VERBS + the number of the reply that is the whole answer
-    x: int = NONE  # thing, or direction of GO
-    y: int = NONE
-    z: int = NONE  # a verb in replies.VERB_WORDS, or a thing: of a reply, or the inferred noun
+    verb: int  # of records.codes, or VERBS + the number of the reply that is the whole answer
+    x: int = codes.NONE  # thing, or direction of GO
+    y: int = codes.NONE
+    z: int = codes.NONE  # a verb in replies.VERB_WORDS, or a thing: of a reply, or the inferred noun
     inferred: int = 0  # number of the phrase that mentions the inferred noun, 0 for none
 
 
@@ -97,8 +71,8 @@ def parse(text: str, symbols: SymbolTable, state: Any, level: Any) -> Parsed:
     Args:
         text: any text; what it has beyond 120 letters or 15 words is not read.
         symbols: the names of the game.
-        state: a record of `layout.state_kind`.
-        level: the game, a record of `layout.level_kind`.
+        state: a record of `records.state.state_kind`.
+        level: the game, a record of `records.state.level_kind`.
     """
     key = int(level["key"])
     lexicon = _lexicons.get(key)
@@ -129,9 +103,9 @@ def parse(text: str, symbols: SymbolTable, state: Any, level: Any) -> Parsed:
     return error(reading, words[0])
 
 
-def answer(reply: int, x: int = NONE, y: int = NONE, z: int = NONE) -> Parsed:
+def answer(reply: int, x: int = codes.NONE, y: int = codes.NONE, z: int = codes.NONE) -> Parsed:
     """Return a reply that is the whole answer."""
-    return Parsed(VERBS + reply, x, y, z)
+    return Parsed(codes.VERBS + reply, x, y, z)
 
 
 def walk(words: list[str], scene: Scene) -> Parsed:
@@ -148,12 +122,12 @@ def walk(words: list[str], scene: Scene) -> Parsed:
 def go(way: int) -> Parsed:
     """Return the meaning of going in a direction; there is nothing up, down or askew."""
     number = WAY_NUMBERS.get(way - WAY_0)
-    return answer(replies.NO_WAY) if number is None else Parsed(GO, number)
+    return answer(replies.NO_WAY) if number is None else Parsed(codes.GO, number)
 
 
 def act(action: str, things: list[int], scene: Scene) -> Parsed:
     """Return the meaning of a sentence that was understood."""
-    x, y = (*things, NONE, NONE)[:2]
+    x, y = (*things, codes.NONE, codes.NONE)[:2]
     if MANY in things:
         return answer(replies.BE_SPECIFIC)
     if things and max(things) >= WAY_0:
@@ -161,18 +135,18 @@ def act(action: str, things: list[int], scene: Scene) -> Parsed:
             return go(x)
         return answer(OF_WAYS.get(action, replies.NO_THING))
     if action == "enter" and scene.is_door(x):
-        return Parsed(GO, scene.lexicon.way_through(scene.room, x))
+        return Parsed(codes.GO, scene.lexicon.way_through(scene.room, x))
     if action == "search":
         return search(x, scene)
     if action == "push":
         return answer(replies.NOTHING_HAPPENS if scene.is_portable(x) else replies.IT_IS_FIXED)
-    if action == "remove" and y != NONE and scene.owner(x) != y:
+    if action == "remove" and y != codes.NONE and scene.owner(x) != y:
         return answer(replies.NOT_THERE)
     if action in NEEDS_HELD and scene.owner(x) != HANDS:
         return answer(replies.TAKE_FIRST if scene.is_portable(x) else replies.X_FIXED, x)
-    if action in DOING:
-        return Parsed(DOING[action], x, y)
-    return answer(SAYING[action], NONE if x == TEXT_READ else x)
+    if action in ANSWERS:
+        return answer(ANSWERS[action], codes.NONE if x == TEXT_READ else x)
+    return Parsed(ACTIONS[action], x, y)
 
 
 def search(x: int, scene: Scene) -> Parsed:
@@ -211,24 +185,24 @@ def error(reading: Reading, verb: str) -> Parsed:
         return answer(WRONG[reading.best])
     if reading.best == WHICH:
         return which([thing for thing in reading.choices if thing < WAY_0])
-    told = TOLD_AS.get(verb, NONE)
+    spoken = SPOKEN_VERBS.get(verb, codes.NONE)
     things = [one for one in (reading.only if reading.best == ONLY else reading.pattern) if isinstance(one, int)]
-    if told == TOLD_AS["go"] and things and things[0] - WAY_0 in WAY_NUMBERS:
+    if spoken == SPOKEN_VERBS["go"] and things and things[0] - WAY_0 in WAY_NUMBERS:
         return answer(replies.ONLY_WAY, WAY_NUMBERS[things[0] - WAY_0])
-    if told == NONE or any(not 0 <= thing < WAY_0 for thing in things):
+    if spoken == codes.NONE or any(not 0 <= thing < WAY_0 for thing in things):
         return answer(replies.NO_SENSE)
-    x, y = (*things, NONE, NONE)[:2]
-    linked = replies.VERB_WORDS[told] in replies.LINKS
+    x, y = (*things, codes.NONE, codes.NONE)[:2]
+    linked = replies.VERB_WORDS[spoken] in replies.LINKS
     if reading.best == INCOMPLETE:
         ask = replies.ASK_IN if reading.pattern[-1:] == ["in"] else replies.ASK_Y if linked else replies.ASK_X
-        return answer(ask if things else replies.ASK_X, x, y, told)
+        return answer(ask if things else replies.ASK_X, x, y, spoken)
     forms = (replies.ONLY_VERB, replies.ONLY_X, replies.ONLY_XY if linked else replies.ONLY_X)
-    return answer(forms[len(things)], x, y, told)
+    return answer(forms[len(things)], x, y, spoken)
 
 
 def which(choices: list[int]) -> Parsed:
     """Return the question which of some things is meant."""
     if len(choices) < 2:
         return answer(replies.CANT_SEE)
-    x, y, z = (*choices, NONE)[:3]
-    return answer(replies.WHICH if z == NONE else replies.WHICH_OF_THREE, x, y, z)
+    x, y, z = (*choices, codes.NONE)[:3]
+    return answer(replies.WHICH if z == codes.NONE else replies.WHICH_OF_THREE, x, y, z)

@@ -224,7 +224,7 @@ class Reading:
         return found[scores.index(best)] if self.any or scores.count(best) == 1 else -1
 
     def _is_good(self, kind: int, thing: int) -> bool:
-        """Say whether a thing is what a kind of noun asks for."""
+        """Return whether a thing is what a kind of noun asks for."""
         owner = self.scene.owner(thing) if thing < WAY_0 else None
         if kind in (HELD, CARRIED):
             return owner == HANDS

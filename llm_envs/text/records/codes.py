@@ -2,51 +2,30 @@
 
 NONE = 255  # no room, no thing, nowhere, the end of a list
 
-
-NO_STATE, OPEN, CLOSED, LOCKED, AJAR = range(5)  # of a lock; AJAR: the player opened it, but no fact says so (a BBQ)
-
-
-CONTAINER, OVEN, SUPPORTER, STOVE, TOASTER = range(5)  # kinds of fixed things
-
-
 PLAYING, WON, LOST = range(3)  # state.ending
-
-
 BASE, COIN, COOKING, COOKING_DROP = range(4)  # level.theme: index into game.THEMES
+CONTAINER, OVEN, SUPPORTER, STOVE, TOASTER = range(5)  # level.kind[fixed]
+OPTIONAL, REPEATABLE, HAS_WIN = 1, 2, 4  # bits of level.quest_flags[quest]
 
+# state.lock[lock]; AJAR: the player opened it, but no fact says that it is open (a BBQ, which has no state at first)
+NO_STATE, OPEN, CLOSED, LOCKED, AJAR = range(5)
 
-# Food: state.food[p] is a sum of bits, an enum of edibility and one of heat; state.cut[p] one of cuts and one of what
-# became of the thing.
+# state.food[portable]: four bits, and two fields of two bits, each with its mask at the end
 RAW, NEEDS_COOKING, COOKED, BURNED = 1, 2, 4, 8
-
-
-EDIBLE, INEDIBLE, EDIBILITY = 16, 32, 48  # the last is the mask
-
-
+EDIBLE, INEDIBLE, EDIBILITY = 16, 32, 48
 GRILLED, ROASTED, FRIED, HEAT = 64, 128, 192, 192
 
-
+# state.cut[portable]: two fields, how it is cut and what became of it, each with its mask at the end
 UNCUT, SLICED, DICED, CHOPPED, CUT = 1, 2, 3, 4, 7
-
-
 EATEN, USED, CONSUMED, GONE = 8, 16, 24, 24
 
-
-# level.traits[p]; no rule reads MEAL, but without it the hashes of levels, and so their splits, would be others
+# Bits of level.traits[portable]. No rule reads MEAL; it stays, since a level is known by its bytes.
 FOOD, SHARP, DRINKABLE, MEAL = 1, 2, 4, 8
 
-
-# level.quest_flags[q]
-OPTIONAL, REPEATABLE, HAS_WIN = 1, 2, 4
-
-
-# Verbs: level.commands[k] is (verb, thing, thing), and NONE where there is none.
-(LOOK, INVENTORY, PREPARE, GO, EXAMINE, TAKE, DROP, PUT, INSERT, OPENING, CLOSING, LOCKING, UNLOCKING, EAT, DRINK,
- SLICE, DICE, CHOP, COOK) = range(19)  # fmt: skip
-
-
+# Verbs, see llm_envs.text.rules.table: level.commands[k] is (verb, x, y), with NONE for what it does not name.
 VERBS = 19
-
+(LOOK, INVENTORY, PREPARE, GO, EXAMINE, TAKE, DROP, PUT, INSERT, OPENING, CLOSING, LOCKING, UNLOCKING, EAT, DRINK,
+ SLICE, DICE, CHOP, COOK) = range(VERBS)  # fmt: skip
 
 # Conditions of events and of facts: level.conditions[k] is (kind, a, b).
 (

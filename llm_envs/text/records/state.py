@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from llm_envs.text.model.limits import LARGEST
-from llm_envs.text.records.codes import VERBS
+from llm_envs.text.records import codes
 from llm_envs.world import record, state_record
 
 
@@ -35,7 +35,7 @@ class Size:
     tokens: int
 
 
-# Few sizes, since every size is compiled anew: two of states, two of tables.
+# Few sizes, since the rules are compiled once for each: two of states, two of tables.
 STATES = (
     {"rooms": 16, "fixed": 16, "portables": 24, "doors": 16},
     {name: LARGEST[name] for name in ("rooms", "fixed", "portables", "doors")},
@@ -111,7 +111,7 @@ def level_kind(size: Size) -> np.dtype:
     portables, holders, locks = size.portables, size.rooms + size.fixed + 1, size.fixed + size.doors
     things = size.portables + size.fixed + size.doors
     return record(
-        key=np.uint64,  # a hash of the game, by which the host finds its names
+        key=np.uint64,  # a hash of the game: the key of its symbol table, and what decides its split
         # how many there are of each
         rooms=np.int16,
         fixed=np.int16,
@@ -159,14 +159,11 @@ def level_kind(size: Size) -> np.dtype:
         commands=(np.uint8, (size.commands, 3)),
         command_words=(np.uint8, (size.commands,)),  # how many tokens
         command_text=(np.int16, (size.commands,)),  # where in `tokens`
-        first_rank=(np.int16, (VERBS,)),
+        first_rank=(np.int16, (codes.VERBS,)),
         ranks=(np.int16, (size.commands,)),  # -1 where there is no such command
-        ordinal=(
-            np.uint8,
-            (things,),
-        ),  # among supporters, among containers, among blades
+        ordinal=(np.uint8, (things,)),  # among supporters, among containers, among blades
         heat_ordinal=(np.uint8, (size.fixed,)),  # of a source of heat among those
-        stride=(np.uint8, (VERBS,)),  # how many y there are for each x
+        stride=(np.uint8, (codes.VERBS,)),  # how many y there are for each x
         # texts
         name=(np.int16, (things + size.rooms,)),  # of things, then of rooms: where in `tokens`
         name_words=(np.uint8, (things + size.rooms,)),

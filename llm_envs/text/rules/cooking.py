@@ -4,31 +4,7 @@ import numpy as np
 from numba import njit
 
 from llm_envs.text.language import replies
-from llm_envs.text.records.codes import (
-    BURNED,
-    COOKED,
-    COOKING_DROP,
-    CUT,
-    EDIBILITY,
-    EDIBLE,
-    FOOD,
-    FRIED,
-    GONE,
-    GRILLED,
-    HEAT,
-    INEDIBLE,
-    NEEDS_COOKING,
-    NONE,
-    OVEN,
-    RAW,
-    ROASTED,
-    SHARP,
-    SLICED,
-    STOVE,
-    TOASTER,
-    UNCUT,
-    USED,
-)
+from llm_envs.text.records import codes
 from llm_envs.text.rules.verbs import not_held
 from llm_envs.text.rules.visibility import hands, is_fixed, is_held, is_portable, lowest_bit, move
 
@@ -36,20 +12,21 @@ from llm_envs.text.rules.visibility import hands, is_fixed, is_held, is_portable
 @njit
 def cut_it(state, level, x, y, how):
     """Cut the food x with the blade y, both held, in one of three ways: SLICED, DICED, CHOPPED; food is cut once."""
-    if not is_portable(level, x) or not level.traits[x] & FOOD:
+    if not is_portable(level, x) or not level.traits[x] & codes.FOOD:
         return replies.ONLY_FOOD_CUTS
-    done = state.cut[x] & CUT
-    if done > UNCUT:
-        return replies.IS_SLICED + done - SLICED
-    if not is_portable(level, y) or not level.traits[y] & SHARP:
+    done = state.cut[x] & codes.CUT
+    if done > codes.UNCUT:
+        # The replies stand in the order of the cuts, as SLICED_IT and what follows it do.
+        return replies.IS_SLICED + done - codes.SLICED
+    if not is_portable(level, y) or not level.traits[y] & codes.SHARP:
         return replies.NEEDS_KNIFE
     if not is_held(state, level, x):
         return not_held(state, level, x)
     if not is_held(state, level, y):
         return not_held(state, level, y)
-    state.cut[x] = (np.int64(state.cut[x]) & ~CUT) | how
+    state.cut[x] = (np.int64(state.cut[x]) & ~codes.CUT) | how
     state.to_test |= level.watch_portable[x]
-    return replies.SLICED_IT + how - SLICED
+    return replies.SLICED_IT + how - codes.SLICED
 
 
 @njit
@@ -58,7 +35,15 @@ def heat_of(level, thing):
     if not is_fixed(level, thing):
         return 0
     kind = level.kind[thing - level.portables]
-    return FRIED if kind == STOVE else ROASTED if kind == OVEN else GRILLED if kind == TOASTER else 0
+    return (
+        codes.FRIED
+        if kind == codes.STOVE
+        else codes.ROASTED
+        if kind == codes.OVEN
+        else codes.GRILLED
+        if kind == codes.TOASTER
+        else 0
+    )
 
 
 @njit
@@ -66,22 +51,25 @@ def cook(state, level, x, y):
     """Cook the food x, which is held, with the source of heat y; what is cooked already burns."""
     if not is_held(state, level, x):
         return not_held(state, level, x)
-    if not level.traits[x] & FOOD:
+    if not level.traits[x] & codes.FOOD:
         return replies.ONLY_FOOD_COOKS
     heat = heat_of(level, y)
     if heat == 0:
         return replies.NEEDS_HEAT
     food = np.int64(state.food[x])
-    if food & BURNED:
+    if food & codes.BURNED:
         return replies.BURNED_IT
     state.to_test |= level.watch_portable[x]
-    if food & COOKED:
-        state.food[x] = (food & ~COOKED & ~EDIBILITY) | BURNED | INEDIBLE
+    # The second time it burns, and is inedible whatever it was before.
+    if food & codes.COOKED:
+        state.food[x] = (food & ~codes.COOKED & ~codes.EDIBILITY) | codes.BURNED | codes.INEDIBLE
         return replies.BURNED_IT
-    if food & NEEDS_COOKING:
-        food = (food & ~EDIBILITY) | EDIBLE
-    state.food[x] = (food & ~RAW & ~NEEDS_COOKING & ~HEAT) | COOKED | heat
-    return replies.FRIED_IT if heat == FRIED else replies.ROASTED_IT if heat == ROASTED else replies.GRILLED_IT
+    if food & codes.NEEDS_COOKING:
+        food = (food & ~codes.EDIBILITY) | codes.EDIBLE
+    state.food[x] = (food & ~codes.RAW & ~codes.NEEDS_COOKING & ~codes.HEAT) | codes.COOKED | heat
+    return (
+        replies.FRIED_IT if heat == codes.FRIED else replies.ROASTED_IT if heat == codes.ROASTED else replies.GRILLED_IT
+    )
 
 
 @njit
@@ -91,19 +79,21 @@ def prepare(state, level):
         return replies.WRONG_ROOM
     for k in range(level.num_parts):
         part, heat, cut = level.parts[k, 0], level.parts[k, 1], level.parts[k, 2]
+        # One ingredient after the other: the first that is not ready decides the reply.
         if not is_held(state, level, part):
             return replies.MISSING
-        if state.food[part] & HEAT != heat:
+        if state.food[part] & codes.HEAT != heat:
             return replies.UNCOOKED
-        if max(state.cut[part] & CUT, UNCUT) != cut:
+        # A food of which no fact says how it is cut counts as uncut.
+        if max(state.cut[part] & codes.CUT, codes.UNCUT) != cut:
             return replies.UNCUT_STILL
     for k in range(level.num_parts):
         part = level.parts[k, 0]
-        move(state, level, part, NONE)
-        state.cut[part] = (np.int64(state.cut[part]) & ~GONE) | USED
+        move(state, level, part, codes.NONE)
+        state.cut[part] = (np.int64(state.cut[part]) & ~codes.GONE) | codes.USED
     move(state, level, level.meal, hands(level))
-    state.food[level.meal] = (np.int64(state.food[level.meal]) & ~EDIBILITY) | EDIBLE | RAW
-    if level.theme == COOKING_DROP:
+    state.food[level.meal] = (np.int64(state.food[level.meal]) & ~codes.EDIBILITY) | codes.EDIBLE | codes.RAW
+    if level.theme == codes.COOKING_DROP:
         free_slots_of(state, level.num_parts)
     return replies.PREPARED
 

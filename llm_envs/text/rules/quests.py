@@ -3,59 +3,38 @@
 import numpy as np
 from numba import njit
 
-from llm_envs.text.records.codes import (
-    ALWAYS,
-    AT_ROOM,
-    CUT,
-    CUT_IS,
-    EDIBILITY,
-    EDIBLE_IS,
-    FOOD_HAS,
-    GONE,
-    GONE_IS,
-    HAS_WIN,
-    HEAT,
-    HEAT_IS,
-    HELD_BY,
-    LOCK_IS,
-    LOST,
-    OPTIONAL,
-    REPEATABLE,
-    SLOT_FREE,
-    SLOT_USED,
-    WON,
-)
+from llm_envs.text.records import codes
 
 
 @njit
 def holds(state, kind, a, b):
-    """Say whether a condition holds; events of quests and the facts that the host shows are made of these."""
-    if kind == AT_ROOM:
+    """Return whether a condition holds; events of quests, and the facts in `info`, are made of these."""
+    if kind == codes.AT_ROOM:
         return state.room == a
-    if kind == HELD_BY:
+    if kind == codes.HELD_BY:
         return state.holder[a] == b
-    if kind == LOCK_IS:
+    if kind == codes.LOCK_IS:
         return state.lock[a] == b
-    if kind == FOOD_HAS:
+    if kind == codes.FOOD_HAS:
         return state.food[a] & b != 0
-    if kind == EDIBLE_IS:
-        return state.food[a] & EDIBILITY == b
-    if kind == HEAT_IS:
-        return state.food[a] & HEAT == b
-    if kind == CUT_IS:
-        return state.cut[a] & CUT == b
-    if kind == GONE_IS:
-        return state.cut[a] & GONE == b
-    if kind == SLOT_FREE:
+    if kind == codes.EDIBLE_IS:
+        return state.food[a] & codes.EDIBILITY == b
+    if kind == codes.HEAT_IS:
+        return state.food[a] & codes.HEAT == b
+    if kind == codes.CUT_IS:
+        return state.cut[a] & codes.CUT == b
+    if kind == codes.GONE_IS:
+        return state.cut[a] & codes.GONE == b
+    if kind == codes.SLOT_FREE:
         return (state.free_slots >> a) & 1 == 1
-    if kind == SLOT_USED:
+    if kind == codes.SLOT_USED:
         return (state.used_slots >> a) & 1 == 1
-    return kind == ALWAYS
+    return kind == codes.ALWAYS
 
 
 @njit
 def happened(state, level, event):
-    """Say whether all conditions of an event hold."""
+    """Return whether all conditions of an event hold."""
     for k in range(level.first_condition[event], level.first_condition[event + 1]):
         if not holds(state, level.conditions[k, 0], level.conditions[k, 1], level.conditions[k, 2]):
             return False
@@ -64,7 +43,7 @@ def happened(state, level, event):
 
 @njit
 def happened_any(state, level, start, stop):
-    """Say whether one of the events start .. stop - 1 holds."""
+    """Return whether one of the events start .. stop - 1 holds."""
     for event in range(start, stop):  # noqa: SIM110 (numba compiles no generators)
         if happened(state, level, event):
             return True
@@ -78,6 +57,7 @@ def end_turn(state, level):
     A lost game keeps the score it had; `gain` then holds what this turn had gained before.
     """
     state.gain = 0
+    # Most turns change nothing that a quest watches.
     if state.to_test == 0:
         return
     for quest in range(level.quests):
@@ -85,26 +65,28 @@ def end_turn(state, level):
         if not state.to_test & bit or state.done_quests & bit:
             continue
         start, stop = level.first_event[quest], level.first_event[quest + 1]
+        # A quest's fail events stand, and are tested, before its win events.
         wins = start + level.num_fails[quest]
         if happened_any(state, level, start, wins):
-            state.ending = LOST
+            state.ending = codes.LOST
             return
         if happened_any(state, level, wins, stop):
             state.gain += level.quest_reward[quest]
-            if not level.quest_flags[quest] & REPEATABLE:
+            if not level.quest_flags[quest] & codes.REPEATABLE:
                 state.done_quests |= bit
+    # Repeatable quests score on every turn on which they hold.
     state.to_test = level.always
     state.score += state.gain
     if all_done(state, level):
-        state.ending = WON
+        state.ending = codes.WON
 
 
 @njit
 def all_done(state, level):
-    """Say whether every quest that has to be is done, and there is one."""
+    """Return whether every quest that has to be is done, and there is one."""
     wanted = 0
     for quest in range(level.quests):
-        if level.quest_flags[quest] & HAS_WIN and not level.quest_flags[quest] & OPTIONAL:
+        if level.quest_flags[quest] & codes.HAS_WIN and not level.quest_flags[quest] & codes.OPTIONAL:
             if not (state.done_quests >> np.uint64(quest)) & np.uint64(1):
                 return False
             wanted += 1

@@ -11,25 +11,7 @@ import numpy as np
 from numba import njit
 
 from llm_envs.text.language import replies
-from llm_envs.text.records.codes import (
-    AJAR,
-    BASE,
-    CLOSED,
-    CONSUMED,
-    COOKING,
-    COOKING_DROP,
-    DRINKABLE,
-    EATEN,
-    EDIBILITY,
-    EDIBLE,
-    FOOD,
-    GONE,
-    LOCKED,
-    NEEDS_COOKING,
-    NO_STATE,
-    NONE,
-    OPEN,
-)
+from llm_envs.text.records import codes
 from llm_envs.text.rules.visibility import (
     clear_slot,
     count_held,
@@ -47,12 +29,12 @@ from llm_envs.text.rules.visibility import (
 
 
 @njit
-def go(state, level, way):
-    """Walk through an exit whose door, if any, is open."""
-    target, door = level.exits[state.room, way], level.exit_doors[state.room, way]
-    if target == NONE:
+def go(state, level, x):
+    """Walk through the exit in direction x, whose door, if any, is open."""
+    target, door = level.exits[state.room, x], level.exit_doors[state.room, x]
+    if target == codes.NONE:
         return replies.NO_WAY
-    if door != NONE and not is_open(state, level.fixed + door):
+    if door != codes.NONE and not is_open(state, level.fixed + door):
         state.x = level.portables + level.fixed + door
         return replies.DOOR_SHUT
     state.room = target
@@ -66,14 +48,16 @@ def take(state, level, x, y):
     if not is_portable(level, x):
         return replies.FIXED_IN_PLACE
     holder = state.holder[x]
-    if y != NONE and holder != level.rooms + y - level.portables:
+    # Before HAVE_IT: what is in the hands is not where the player says it is.
+    if y != codes.NONE and holder != level.rooms + y - level.portables:
         return replies.CANT_SEE
     if holder == hands(level):
         return replies.HAVE_IT
-    if level.theme == COOKING_DROP and count_held(state, level) >= level.slots:
+    if level.theme == codes.COOKING_DROP and count_held(state, level) >= level.slots:
         return replies.HANDS_FULL
     move(state, level, x, hands(level))
     fill_slot(state, level)
+    # From the floor; all else was on or in a fixed thing, which the reply names.
     if holder < level.rooms:
         return replies.PICKED_UP
     state.y = level.portables + holder - level.rooms
@@ -84,6 +68,7 @@ def take(state, level, x, y):
 def drop(state, level, x):
     """Put x, which is held, on the floor."""
     if x >= level.portables + level.fixed:
+        # Doors have no article in replies.
         return replies.DOOR_HERE
     if not is_portable(level, x) or state.holder[x] == state.room:
         return replies.ALREADY_HERE
@@ -133,7 +118,7 @@ def insert(state, level, x, y):
 
 @njit
 def has_lock(level, x):
-    """Say whether x is a container or a door."""
+    """Return whether x is a container or a door."""
     return not is_portable(level, x) and not is_supporter(level, x)
 
 
@@ -143,16 +128,17 @@ def open_it(state, level, x):
     if not has_lock(level, x):
         return replies.NOT_OPENABLE
     lock = x - level.portables
-    if state.lock[lock] == LOCKED:
-        if level.key_of[lock] == NONE:
+    if state.lock[lock] == codes.LOCKED:
+        # Locked, and no key of the game fits.
+        if level.key_of[lock] == codes.NONE:
             return replies.WELDED
         state.y = level.key_of[lock]
         return replies.UNLOCK_FIRST
     if is_open(state, lock):
         return replies.IS_OPEN
     # A BBQ has no state to begin with: no fact will say that it is open.
-    set_lock(state, level, lock, AJAR if state.lock[lock] == NO_STATE else OPEN)
-    if is_fixed(level, x) and state.first[level.rooms + lock] != NONE:
+    set_lock(state, level, lock, codes.AJAR if state.lock[lock] == codes.NO_STATE else codes.OPEN)
+    if is_fixed(level, x) and state.first[level.rooms + lock] != codes.NONE:
         return replies.REVEALED
     return replies.OPENED
 
@@ -165,7 +151,8 @@ def close_it(state, level, x):
     lock = x - level.portables
     if not is_open(state, lock):
         return replies.IS_CLOSED
-    set_lock(state, level, lock, NO_STATE if state.lock[lock] == AJAR else CLOSED)
+    # A BBQ has no state again.
+    set_lock(state, level, lock, codes.NO_STATE if state.lock[lock] == codes.AJAR else codes.CLOSED)
     return replies.SHUT
 
 
@@ -177,33 +164,38 @@ def turn_key(state, level, x, y, locking):
     if not has_lock(level, x):
         return replies.NO_LOCK if locking else replies.NO_LOCK_TO_UNLOCK
     lock = x - level.portables
-    if (state.lock[lock] == LOCKED) == locking:
+    # It is locked already, or unlocked already.
+    if (state.lock[lock] == codes.LOCKED) == locking:
         return replies.IS_LOCKED if locking else replies.IS_UNLOCKED
     if locking and is_open(state, lock):
         return replies.CLOSE_FIRST
     if level.key_of[lock] != y:
         return replies.WRONG_KEY
-    set_lock(state, level, lock, LOCKED if locking else CLOSED)
+    set_lock(state, level, lock, codes.LOCKED if locking else codes.CLOSED)
     return replies.LOCKED_IT if locking else replies.UNLOCKED_IT
 
 
 @njit
 def use_up(state, level, x):
     """Let x, eaten or drunk, be no more."""
-    move(state, level, x, NONE)
+    move(state, level, x, codes.NONE)
     clear_slot(state, level)
-    state.cut[x] = (np.int64(state.cut[x]) & ~GONE) | (EATEN if level.theme == BASE else CONSUMED)
-    if level.theme != BASE:
-        state.food[x] = np.int64(state.food[x]) & ~EDIBILITY
+    state.cut[x] = (np.int64(state.cut[x]) & ~codes.GONE) | (
+        codes.EATEN if level.theme == codes.BASE else codes.CONSUMED
+    )
+    # In cooking themes edibility is a fact of its own, which ends with the food.
+    if level.theme != codes.BASE:
+        state.food[x] = np.int64(state.food[x]) & ~codes.EDIBILITY
 
 
 @njit
 def eat(state, level, x):
     """Eat the food x, which is held."""
-    if is_portable(level, x) and state.food[x] & NEEDS_COOKING:
+    if is_portable(level, x) and state.food[x] & codes.NEEDS_COOKING:
         return replies.COOK_FIRST
-    edible = is_portable(level, x) and level.traits[x] & FOOD
-    if not edible or (level.theme >= COOKING and state.food[x] & EDIBILITY != EDIBLE):
+    # Theme "base" has no fact of edibility that changes: every food is edible.
+    edible = is_portable(level, x) and level.traits[x] & codes.FOOD
+    if not edible or (level.theme >= codes.COOKING and state.food[x] & codes.EDIBILITY != codes.EDIBLE):
         return replies.NOT_EDIBLE
     if not is_held(state, level, x):
         return not_held(state, level, x)
@@ -216,7 +208,7 @@ def drink(state, level, x):
     """Drink x, which is held."""
     if not is_held(state, level, x):
         return not_held(state, level, x)
-    if not level.traits[x] & DRINKABLE:
+    if not level.traits[x] & codes.DRINKABLE:
         return replies.CANT_DRINK
     use_up(state, level, x)
     return replies.DRUNK_IT

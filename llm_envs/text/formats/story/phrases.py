@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from llm_envs.text.formats.story.yaml_lines import Item, unknown
 from llm_envs.text.model.game import PORTABLE, Fact, kind_of, place_fact
-from llm_envs.text.model.validation import LONGEST_NAME, LONGEST_TEXT
+from llm_envs.text.model.limits import LONGEST_NAME, LONGEST_TEXT
 
 NAME = re.compile(r"[a-z0-9]+(?:['-][a-z0-9]+)*(?: [a-z0-9]+(?:['-][a-z0-9]+)*)*")
 KEPT_WORDS = ("and", "from", "in", "into", "is", "on", "with")  # commands and conditions are read by them

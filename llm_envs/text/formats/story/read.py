@@ -12,8 +12,9 @@ from llm_envs.text.formats.story.exits import join_rooms, state_of
 from llm_envs.text.formats.story.phrases import HANDS
 from llm_envs.text.formats.story.yaml_lines import Item, read
 from llm_envs.text.model.game import Game, Quest, kind_of
+from llm_envs.text.model.limits import LARGEST_REWARD, LONGEST_NAME, LONGEST_TEXT
 from llm_envs.text.model.reachability import Reach
-from llm_envs.text.model.validation import LARGEST_REWARD, LONGEST_NAME, LONGEST_TEXT, check
+from llm_envs.text.model.validation import check
 
 STORY = ("name", "objective", "start", "hands", "rooms", "doors", "things", "quests", "walkthrough")
 ROOM = ("text", "exits", "contents", "complete")
@@ -214,10 +215,10 @@ class _Story:
                 name, *ids = next(fact for event in quest.win for fact in event if not reach.can_hold(fact))
                 names = {"P": "player", "I": HANDS} | {one: thing.name for one, thing in game.things.items()}
                 words = [names[one] for one in ids]
-                told = (
+                goal = (
                     f"{words[0]} {'in' if name == 'at' else name} {words[1]}" if words[1:] else f"{words[0]} is {name}"
                 )
-                raise item.entries()["win"].error(f"{item.what} cannot be won: {told!r} is out of reach")
+                raise item.entries()["win"].error(f"{item.what} cannot be won: {goal!r} is out of reach")
 
 
 def _is(entry: Item) -> str:

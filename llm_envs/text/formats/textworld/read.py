@@ -15,7 +15,7 @@ T = TypeVar("T")
 VERSION = 1
 LARGEST = 16 * 2**20  # bytes of a file, unpacked
 NAMELESS = ("P", "I", "RECIPE")  # ids that a game needs no entry for
-MADE_WITH = ("desc", "mode", "seeds", "world_size", "quest_length")  # what metadata tell if there are no settings
+MADE_WITH = ("desc", "mode", "seeds", "world_size", "quest_length")  # what metadata give if there are no settings
 
 
 def load(path: str | Path) -> Game:
