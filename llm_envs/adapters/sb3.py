@@ -15,7 +15,7 @@ import torch
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
-from llm_envs.adapters.common import METADATA, RENDER_MODES, begin_rows, check_reset_options, begun_info
+from llm_envs.adapters.common import METADATA, RENDER_MODES, begin_rows, begun_info, check_reset_options
 from llm_envs.adapters.rows import Rows
 from llm_envs.adapters.spaces import action_space, observation_space
 from llm_envs.engine.batch import BatchEnv, Step
