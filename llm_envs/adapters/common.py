@@ -77,12 +77,7 @@ def signal_keys(batch: BatchEnv) -> dict[str, str]:
     return {name: f"signals/{name}" for name in batch.term_names}
 
 
-def begun_info(batch: BatchEnv, level: np.int32) -> dict[str, Any]:
-    """Return the level of an episode that has just begun, and 0 for every signal: the keys are those of a step."""
-    return {"level": level} | dict.fromkeys(signal_keys(batch).values(), np.float32(0))
-
-
 def reset_info(batch: BatchEnv, row: int) -> dict[str, Any]:
-    """Return a row's `info` after a reset, what a world with strings tells included."""
-    info = begun_info(batch, batch.level_index[row])
+    """Return a row's `info` after a reset: its level, 0 for every signal, and what a world with strings tells."""
+    info = {"level": batch.level_index[row], **dict.fromkeys(signal_keys(batch).values(), np.float32(0))}
     return info | batch.info(row) if batch.world.uses_strings else info

@@ -22,7 +22,7 @@ from llm_envs.adapters.common import (
 from llm_envs.adapters.spaces import action_space, observation_space
 from llm_envs.adapters.vector import GymVectorEnv, batch_autoreset
 from llm_envs.engine.batch import BatchEnv
-from llm_envs.registration import make_batch, prepare
+from llm_envs.registration import prepare
 from llm_envs.validation import check_choice
 
 OTHER_DOORS = "gym.make_vec and llm_envs.make_batch have it"
@@ -44,7 +44,8 @@ def make_single(world_id: str, /, render_mode: str | None = None, **options: Any
     for fixed in ("autoreset", "num_envs", "group_size"):
         if fixed in options:
             raise TypeError(f"gym.make got an unexpected keyword argument {fixed!r}; {OTHER_DOORS}")
-    return GymEnv(make_batch(world_id, 1, autoreset="never", **_with_seed(options)), render_mode)
+    world, settings = prepare(world_id, _with_seed(options))
+    return GymEnv(BatchEnv(world, 1, autoreset="never", **settings), render_mode)
 
 
 def make_vector(

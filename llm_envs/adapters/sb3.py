@@ -15,7 +15,7 @@ import torch
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
-from llm_envs.adapters.common import METADATA, RENDER_MODES, begin_rows, begun_info, check_reset_options
+from llm_envs.adapters.common import METADATA, RENDER_MODES, begin_rows, check_reset_options, signal_keys
 from llm_envs.adapters.rows import Rows
 from llm_envs.adapters.spaces import action_space, observation_space
 from llm_envs.engine.batch import BatchEnv, Step
@@ -51,6 +51,7 @@ class TensorVecEnv(VecEnv):
             "observation_space": observation_space(batch.world),
             "action_space": action_space(batch.world),
         }
+        self._signal_keys = signal_keys(batch)
         self.batch, self._rows = batch, Rows(batch, render_mode=render_mode, metadata=METADATA, **spaces)
         super().__init__(batch.num_envs, **spaces)
         self._pending: np.ndarray | None = None
@@ -81,7 +82,7 @@ class TensorVecEnv(VecEnv):
         begin_rows(self.batch, self._seeds, levels=levels)
         self._reset_seeds()
         self._reset_options()
-        self.reset_infos = [begun_info(self.batch, level) for level in self.batch.level_index]
+        self.reset_infos = [self._begun_info(level) for level in self.batch.level_index]
         return self.batch.to_host().obs  # type: ignore[return-value]
 
     def step_async(self, actions: np.ndarray) -> None:
@@ -102,9 +103,13 @@ class TensorVecEnv(VecEnv):
         for i in np.flatnonzero(done).tolist():
             infos[i]["TimeLimit.truncated"] = bool(now.truncated[i] and not now.terminated[i])
             infos[i]["terminal_observation"] = {name: value[i] for name, value in now.final_obs.items()}
-            infos[i] |= {f"signals/{name}": value[i] for name, value in now.signals.items()}
-            self.reset_infos[i] = begun_info(self.batch, now.level[i])
+            infos[i] |= {key: now.signals[name][i] for name, key in self._signal_keys.items()}
+            self.reset_infos[i] = self._begun_info(now.level[i])
         return now.obs, now.reward, done, infos  # type: ignore[return-value]
+
+    def _begun_info(self, level: np.int32) -> dict[str, Any]:
+        """Return the info of a row that has just begun an episode."""
+        return {"level": level, **dict.fromkeys(self._signal_keys.values(), np.float32(0))}
 
     def close(self) -> None:
         """Do nothing: memory goes with the object."""

@@ -3,6 +3,7 @@
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from same import assert_same
 
@@ -268,4 +269,4 @@ def test_reward_terms_see_no_step_where_an_episode_begins(mode):
 
 def always(transition):
     """Pay 1 for every step."""
-    return np.ones(len(transition.terminated), np.float32)
+    return torch.ones(len(transition.terminated))
