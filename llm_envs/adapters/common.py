@@ -8,6 +8,7 @@ import gymnasium as gym
 import numpy as np
 
 from llm_envs.engine.batch import BatchEnv
+from llm_envs.validation import check_range
 
 SECONDS_PER_FRAME = 0.1
 RENDER_MODES = ("ansi", "human", "rgb_array")  # of every world: text can be printed and drawn
@@ -41,6 +42,14 @@ def check_reset_options(options: Mapping[str, Any] | None, allowed: tuple[str, .
     return options or {}
 
 
+def check_level(batch: BatchEnv, options: Mapping[str, Any] | None) -> int | None:
+    """Return the level that one row's reset options ask for, or None; ValueError for other options or levels."""
+    level = check_reset_options(options).get("level")
+    if level is not None:
+        check_range("level", level, 0, batch.num_levels - 1)
+    return level
+
+
 def begin_rows(
     batch: BatchEnv,
     seed: int | Sequence[int | None] | None = None,
@@ -51,6 +60,8 @@ def begin_rows(
     if seed is None or not isinstance(seed, (list, tuple)) or None not in seed:
         batch.reset_rows(seed, rows=rows, levels=levels)  # type: ignore[arg-type]
         return
+    if len(seed) != batch.num_envs:
+        raise ValueError(f"seed has {len(seed)} entries; it must have {batch.num_envs}, one a row")
     given = np.array([one is not None for one in seed])
     filled = [batch.seed + i if one is None else one for i, one in enumerate(seed)]
     if not batch.started:  # nothing to continue yet: those rows have the seeds that the batch was made with

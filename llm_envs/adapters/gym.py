@@ -13,7 +13,7 @@ from llm_envs.adapters.common import (
     METADATA,
     RENDER_MODES,
     as_observation,
-    check_reset_options,
+    check_level,
     draw,
     fresh_seed,
     reset_info,
@@ -146,7 +146,7 @@ class GymEnv(gym.Env):
         Raises:
             ValueError: an unknown option, or a level out of range; nothing has changed.
         """
-        level = check_reset_options(options).get("level")
+        level = check_level(self.batch, options)
         self.batch.reset_rows(seed, levels=None if level is None else [level])
         super().reset(seed=seed)
         if self.render_mode == "human":

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from llm_envs.adapters.common import as_observation, begin_rows, check_reset_options, draw, reset_info
+from llm_envs.adapters.common import as_observation, begin_rows, check_level, draw, reset_info
 from llm_envs.engine.batch import BatchEnv
 
 METHODS = ("action_masks", "render", "reset")
@@ -47,7 +47,7 @@ class Rows:
 
     def _reset(self, row: int, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, dict]:
         """Begin the next episode of one row, as `GymEnv.reset` does; no other row changes."""
-        n, level = self.batch.num_envs, check_reset_options(options).get("level")
+        n, level = self.batch.num_envs, check_level(self.batch, options)
         levels = None if level is None else [level if i == row else None for i in range(n)]
         begin_rows(self.batch, None if seed is None else [seed] * n, np.arange(n) == row, levels)
         fields = {name: value[row] for name, value in self.batch.to_host().obs.items()}

@@ -15,7 +15,7 @@ import torch
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
-from llm_envs.adapters.common import METADATA, RENDER_MODES, begin_rows, check_reset_options, signal_keys
+from llm_envs.adapters.common import METADATA, RENDER_MODES, begin_rows, check_level, signal_keys
 from llm_envs.adapters.rows import Rows
 from llm_envs.adapters.spaces import action_space, observation_space
 from llm_envs.engine.batch import BatchEnv, Step
@@ -78,7 +78,7 @@ class TensorVecEnv(VecEnv):
 
         The options of a row are {"level": k}, the k-th of the split's levels; ValueError for others.
         """
-        levels = [check_reset_options(options).get("level") for options in self._options]
+        levels = [check_level(self.batch, options) for options in self._options]
         begin_rows(self.batch, self._seeds, levels=levels)
         self._reset_seeds()
         self._reset_options()

@@ -67,10 +67,8 @@ class GymVectorEnv(gym.vector.VectorEnv):
             )
         self.batch, self.num_envs, self.render_mode, self.copy = batch, batch.num_envs, render_mode, copy
         self.metadata = {**METADATA, "render_modes": list(RENDER_MODES), "autoreset_mode": self.autoreset_mode}
-        self.single_observation_space, self.single_action_space = (
-            observation_space(batch.world),
-            action_space(batch.world),
-        )
+        self.single_observation_space = observation_space(batch.world)
+        self.single_action_space = action_space(batch.world)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self._signal_keys = signal_keys(batch)
