@@ -1,11 +1,14 @@
 """Ids and where their builders live. Importing this module imports no world, no torch and no numba."""
 
+import dataclasses
 import importlib
 import inspect
 import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from llm_envs.validation import check_range
 
 if TYPE_CHECKING:
     from llm_envs.engine.batch import BatchEnv, Identity
@@ -87,15 +90,23 @@ def find(world_id: str) -> Callable:
 
 
 def build(world_id: str, config: dict[str, Any]) -> "World":
-    """Build a world; TypeError for an unknown keyword, naming the valid ones."""
-    builder = find(world_id)
+    """Build a world; TypeError for an unknown keyword, naming the valid ones.
+
+    `max_episode_steps` is an option of every world: a time limit over its own, as Gymnasium's TimeLimit has it.
+    """
+    builder, config = find(world_id), dict(config)
+    limit = config.pop("max_episode_steps", None)
     valid = inspect.signature(builder).parameters
     for name in config:
         if name not in valid:
             # In Python's own words, by which other libraries recognise what they may leave out and try again.
             options = f"the options of {world_id} are {', '.join(valid)}"
             raise TypeError(f"{world_id} got an unexpected keyword argument {name!r}; {options}")
-    return builder(**config)
+    world = builder(**config)
+    if limit is None:
+        return world
+    check_range("max_episode_steps", limit, 1, 2**31 - 1)
+    return dataclasses.replace(world, max_steps=min(limit, world.max_steps or limit))
 
 
 def make_batch(world_id: str, num_envs: int, **options: Any) -> "BatchEnv":
@@ -105,7 +116,8 @@ def make_batch(world_id: str, num_envs: int, **options: Any) -> "BatchEnv":
         world_id: one of `ids()`.
         num_envs: number of rows, N.
         options: `device`, `seed`, `split`, `order`, `group_size`, `weights`, `rewards`, `threads`, `check_actions`,
-            `autoreset` as `BatchEnv` has them; every other keyword is the world's configuration.
+            `autoreset` as `BatchEnv` has them; `max_episode_steps`, a time limit over the world's own; every other
+            keyword is the world's configuration.
 
     Raises:
         ValueError: an unknown id, or a value out of range.
@@ -113,10 +125,18 @@ def make_batch(world_id: str, num_envs: int, **options: Any) -> "BatchEnv":
     """
     from llm_envs.engine.batch import BatchEnv
 
+    world, settings = prepare(world_id, options)
+    return BatchEnv(world, num_envs, **settings)
+
+
+def prepare(world_id: str, options: Mapping[str, Any]) -> tuple["World", dict[str, Any]]:
+    """Return the world that the options of `make_batch` describe, and what they say to `BatchEnv`."""
+    from llm_envs.engine.batch import BatchEnv
+
     engine = set(inspect.signature(BatchEnv).parameters) - {"world", "num_envs", "identity"}
     config = {name: value for name, value in options.items() if name not in engine}
     settings = {name: value for name, value in options.items() if name in engine}
-    return BatchEnv(build(world_id, config), num_envs, identity=identify(world_id, config), **settings)
+    return build(world_id, config), {**settings, "identity": identify(world_id, config)}
 
 
 def identify(world_id: str, config: Mapping[str, Any]) -> "Identity":

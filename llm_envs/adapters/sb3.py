@@ -15,7 +15,8 @@ import torch
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
-from llm_envs.adapters.common import RENDER_MODES, draw
+from llm_envs.adapters.common import METADATA, RENDER_MODES, begin_rows, check_level, signal_keys
+from llm_envs.adapters.rows import Rows
 from llm_envs.adapters.spaces import action_space, observation_space
 from llm_envs.engine.batch import BatchEnv, Step
 from llm_envs.registration import make_batch
@@ -32,21 +33,27 @@ class TensorVecEnv(VecEnv):
         options: as `llm_envs.make_batch`: device, seed, split, order, group_size, weights, rewards, the world's own.
 
     Raises:
-        ValueError: the world shows or takes strings, for which SB3 has no spaces, or the batch does not reset itself.
+        ValueError: the world shows or takes strings, for which SB3 has no spaces, the batch does not reset itself, or
+            an unknown render mode.
     """
 
     def __init__(
         self, world_id: str | BatchEnv, num_envs: int = 1, render_mode: str | None = None, **options: Any
     ) -> None:
+        if render_mode is not None:
+            check_choice("render_mode", render_mode, RENDER_MODES)
         batch = world_id if isinstance(world_id, BatchEnv) else make_batch(world_id, num_envs, **options)
         if batch.world.uses_strings:
             raise ValueError("Stable-Baselines3 has no text spaces; use observation='tokens' and action='index'")
         if batch.autoreset != "same_step":
             raise ValueError("Stable-Baselines3 needs rows that begin again in their last step: autoreset='same_step'")
-        if render_mode is not None:
-            check_choice("render_mode", render_mode, RENDER_MODES)
-        self.batch, self._row_attributes = batch, {"render_mode": [render_mode] * batch.num_envs}
-        super().__init__(batch.num_envs, observation_space(batch.world), action_space(batch.world))
+        spaces = {
+            "observation_space": observation_space(batch.world),
+            "action_space": action_space(batch.world),
+        }
+        self._signal_keys = signal_keys(batch)
+        self.batch, self._rows = batch, Rows(batch, render_mode=render_mode, metadata=METADATA, **spaces)
+        super().__init__(batch.num_envs, **spaces)
         self._pending: np.ndarray | None = None
 
     # ------------------------------------------------------------------ tensors
@@ -67,11 +74,15 @@ class TensorVecEnv(VecEnv):
     # ------------------------------------------------------------------ SB3's VecEnv
 
     def reset(self) -> VecEnvObs:
-        """Begin a new episode in every row, seeded if `seed()` was called since the last time."""
-        self.batch.reset_rows(self._seeds[0])
+        """Begin a new episode in every row, as `seed()` and `set_options()` have asked since the last time.
+
+        The options of a row are {"level": k}, the k-th of the split's levels; ValueError for others.
+        """
+        levels = [check_level(self.batch, options) for options in self._options]
+        begin_rows(self.batch, self._seeds, levels=levels)
         self._reset_seeds()
         self._reset_options()
-        self.reset_infos = [{} for _ in range(self.num_envs)]
+        self.reset_infos = [self._begun_info(level) for level in self.batch.level_index]
         return self.batch.to_host().obs  # type: ignore[return-value]
 
     def step_async(self, actions: np.ndarray) -> None:
@@ -79,17 +90,26 @@ class TensorVecEnv(VecEnv):
         self._pending = actions
 
     def step_wait(self) -> VecEnvStepReturn:
-        """Step, and return copies."""
+        """Step, and return copies.
+
+        Every info has `level`, which the row's step was taken in. Where an episode has ended there are the
+        `terminal_observation` and, for its last step, `signals/NAME` of every unweighted reward term too.
+        """
         actions, self._pending = self._pending, None
         self.batch.step_rows(actions if self.batch.device == "cpu" else torch.as_tensor(actions, device=self.device))
         now = self.batch.to_host()
         done = now.terminated | now.truncated
-        infos: list[dict[str, Any]] = [{"TimeLimit.truncated": False} for _ in range(self.num_envs)]
-        for i in np.flatnonzero(done):
+        infos: list[dict[str, Any]] = [{"TimeLimit.truncated": False, "level": level} for level in now.final_level]
+        for i in np.flatnonzero(done).tolist():
             infos[i]["TimeLimit.truncated"] = bool(now.truncated[i] and not now.terminated[i])
             infos[i]["terminal_observation"] = {name: value[i] for name, value in now.final_obs.items()}
-            infos[i]["signals"] = {name: float(value[i]) for name, value in now.signals.items()}
+            infos[i] |= {key: now.signals[name][i] for name, key in self._signal_keys.items()}
+            self.reset_infos[i] = self._begun_info(now.level[i])
         return now.obs, now.reward, done, infos  # type: ignore[return-value]
+
+    def _begun_info(self, level: np.int32) -> dict[str, Any]:
+        """Return the info of a row that has just begun an episode."""
+        return {"level": level, **dict.fromkeys(self._signal_keys.values(), np.float32(0))}
 
     def close(self) -> None:
         """Do nothing: memory goes with the object."""
@@ -102,36 +122,22 @@ class TensorVecEnv(VecEnv):
         """Return every row's picture."""
         return [self.batch.frame(i) for i in range(self.num_envs)]
 
-    def _row_method(self, name: str, row: int, *args: Any, **kwargs: Any) -> Any:
-        """Call what a single environment of that row would call `name`."""
-        if name == "render":
-            return draw(self.batch, row, self.render_mode)
-        return getattr(self.batch, name)(*args, **kwargs)
-
     def env_method(self, method_name: str, *args: Any, indices: VecEnvIndices = None, **kwargs: Any) -> list[Any]:
-        """Call a method once for each of the rows: `action_masks`, `render`, or any of the batch."""
-        if method_name == "action_masks":  # of all rows at once: MaskablePPO asks before every step
-            return list(self.action_masks()[list(self._get_indices(indices))])
-        return [self._row_method(method_name, i, *args, **kwargs) for i in self._get_indices(indices)]
+        """Call `action_masks`, `render` or `reset` of each of the rows; AttributeError for other methods.
+
+        `reset(seed=None, options=None)` begins a new episode in these rows alone, and returns each one's observation
+        and info.
+        """
+        return self._rows.call(method_name, self._get_indices(indices), *args, **kwargs)
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
-        """Return an attribute for each of the rows: one set by `set_attr`, else the batch's or the world's."""
-        rows = list(self._get_indices(indices))
-        if attr_name in self._row_attributes:
-            return [self._row_attributes[attr_name][i] for i in rows]
-        for owner in (self.batch, self.batch.world):
-            if hasattr(owner, attr_name):
-                return [getattr(owner, attr_name)] * len(rows)
-        if attr_name in ("observation_space", "action_space"):
-            return [getattr(self, attr_name)] * len(rows)
-        raise AttributeError(f"neither the batch nor its world has an attribute {attr_name!r}")
+        """Return an attribute of each of the rows: one set by `set_attr`, else the batch's or the world's."""
+        return self._rows.get(attr_name, self._get_indices(indices))
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
         """Set an attribute of each of the rows; only `get_attr` reads it."""
-        known = self.get_attr(attr_name) if self.has_attr(attr_name) else [None] * self.num_envs
-        for i in self._get_indices(indices):
-            known[i] = value
-        self._row_attributes[attr_name] = known
+        rows = list(self._get_indices(indices))
+        self._rows.set(attr_name, [value] * len(rows), rows)
 
     def env_is_wrapped(self, wrapper_class: type[gym.Wrapper], indices: VecEnvIndices = None) -> list[bool]:
         """Return False for each of the rows: there are no wrapped single environments."""

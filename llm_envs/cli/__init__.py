@@ -129,7 +129,8 @@ def play_episode(env: GymEnv, words: tuple[str, ...], seed: int | None) -> bool:
             print(error)
             continue
         total += reward
-        signals = ", ".join(f"{name} {value:g}" for name, value in told["signals"].items())
+        terms = {key.removeprefix("signals/"): told[key] for key in told if key.startswith("signals/")}
+        signals = ", ".join(f"{name} {value:g}" for name, value in terms.items())
         print(f"\n{env.batch.render(0)}\nreward {reward:g} ({signals})")
         if terminated or truncated:
             print(f"The episode is over ({'terminated' if terminated else 'truncated'}): return {total:g}.")

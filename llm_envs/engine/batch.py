@@ -252,9 +252,11 @@ class BatchEnv(HostView, Saved):
         """Step, and add the reward terms; if one of them raises, undo the step and let the exception through."""
         saved, values = self.save_buffers(), self._terms.save()
         before = {name: value.clone() for name, value in self.tensors.obs.items()}
+        # Rows that begin an episode in this step: no transition of theirs is paid for.
+        begun = self._states.tensors["over"].bool() if self.autoreset == "next_step" else None
         try:
             self._step_driver(*self._step_arguments)
-            self._terms.add(before, self.last_action, self.tensors, self.decode)
+            self._terms.add(before, self.last_action, self.tensors, self.decode, begun)
         except BaseException:
             self.load_buffers(saved)
             self._terms.load(values)

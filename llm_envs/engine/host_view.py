@@ -79,6 +79,11 @@ class HostView:
         return self._states.records, self._levels.records
 
     @property
+    def term_names(self) -> list[str]:
+        """The names of the reward terms: the world's signals, then those of `rewards`."""
+        return [*self.world.signals, *(self._terms.values if self._terms else ())]
+
+    @property
     def level_index(self) -> np.ndarray:
         """Which of the split's `num_levels` levels each row plays, (N,) int32, a copy on the host."""
         return self._state_field("level")

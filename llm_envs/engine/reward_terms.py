@@ -43,10 +43,16 @@ class RewardTerms:
         self.values = {term.name: torch.zeros(num_envs, device=device) for term in self.terms}
 
     def add(
-        self, before: dict[str, torch.Tensor], action: torch.Tensor, now: Step, decode: Callable[[dict], list[str]]
+        self,
+        before: dict[str, torch.Tensor],
+        action: torch.Tensor,
+        now: Step,
+        decode: Callable[[dict], list[str]],
+        begun: torch.Tensor | None = None,
     ) -> None:
         """Call every term on the step that led from `before` to `now`, and add its values to `now.reward` in place.
 
+        Rows that have `begun` an episode, (N,) bool, took no step: their values are 0, and no term sees them.
         `before` belongs to the terms; of `now` they get copies, so that no term can change what the step left.
 
         Raises:
@@ -59,13 +65,15 @@ class RewardTerms:
         }
         signals = {name: now.signals[name].clone() for name in self.signals}
         whole = Transition(before, action.clone(), obs, now.terminated.clone(), now.truncated.clone(), signals, decode)
+        stepped = None if begun is None or not bool(begun.any()) else ~begun
         for term in self.terms:
             target = self.values[term.name]
             target.zero_()
-            if not term.at_end:
+            seen = done if term.at_end else stepped  # (N,) bool, None for all rows
+            if seen is None:
                 target.copy_(term(whole))
-            elif bool(done.any()):
-                target[done] = term(whole.rows(done))
+            elif bool(seen.any()):
+                target[seen] = term(whole.rows(seen))
             now.reward.add_(target.nan_to_num(0.0, math.inf, -math.inf), alpha=term.weight)
             if now.reward.device.type == "cpu" and not bool(now.reward.isfinite().all()):  # a GPU would have to wait
                 raise ValueError(

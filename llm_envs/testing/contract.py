@@ -152,8 +152,8 @@ def _compare_gym_view(env: GymEnv, batch: BatchEnv, steps: int) -> None:
         obs, *outcome, info = env.step(actions[1])
         expected = [float(now.reward[1]), bool(now.terminated[1]), bool(now.truncated[1])]
         require(outcome == expected, f"reward and flags are {outcome}, the row's {expected}")
-        signals = {name: float(value[1]) for name, value in now.signals.items()}
-        require(info["signals"] == signals, f"signals are {info['signals']}, the row's {signals}")
+        told = {f"signals/{name}": value[1] for name, value in now.signals.items()} | {"level": now.final_level[1]}
+        require(info == told, f"info is {info}, the row's {told}")
         pairs = [(obs, now.obs)]
         if any(outcome[1:]):
             with refused(RuntimeError, "a step after the end"):

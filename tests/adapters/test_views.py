@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import wrappers
-from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from same import assert_same
 from sb3_contrib import MaskablePPO
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.vec_env import VecCheckNan, VecMonitor, VecNormalize
@@ -23,23 +23,6 @@ CASES = [
 ]
 
 
-def assert_same(ours, theirs, where=""):
-    """Compare nested observations and infos: keys, shapes, dtypes and every bit."""
-    assert type(ours) is type(theirs), where
-    if isinstance(ours, dict):
-        assert set(ours) == set(theirs), where
-        for key in ours:
-            assert_same(ours[key], theirs[key], f"{where}.{key}")
-    elif isinstance(ours, np.ndarray) and ours.dtype != object:
-        assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape), where
-        assert np.array_equal(ours, theirs), where
-    elif isinstance(ours, (tuple, np.ndarray)):
-        for k, pair in enumerate(zip(ours, theirs, strict=True)):
-            assert_same(*pair, f"{where}[{k}]")
-    else:
-        assert ours == theirs, where
-
-
 # ---------------------------------------------------------------------- Gymnasium
 
 
@@ -47,7 +30,6 @@ def test_make_and_make_vec_give_the_native_views():
     assert isinstance(gym.make(ADDITION).unwrapped, GymEnv)
     envs = gym.make_vec(ADDITION, num_envs=3, digits=2)
     assert isinstance(envs.unwrapped, GymVectorEnv)
-    assert envs.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
     assert (envs.num_envs, envs.single_action_space.n, envs.action_space.shape) == (3, 14, (3,))
 
 
@@ -63,48 +45,6 @@ def test_make_vec_and_sb3_refuse_a_batch_that_does_not_reset_itself():
         gym.make_vec(ADDITION, num_envs=2, autoreset="never")
     with pytest.raises(ValueError, match="autoreset"):
         TensorVecEnv(llm_envs.make_batch(ADDITION, 2, autoreset="never"))
-
-
-@pytest.mark.parametrize("mode", [AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP], ids=lambda mode: mode.value)
-@pytest.mark.parametrize(("world_id", "config"), CASES, ids=[case[0] for case in CASES])
-def test_the_vector_view_equals_gymnasiums_own(world_id, config, mode):
-    ours = gym.make_vec(world_id, num_envs=3, autoreset_mode=mode, **config)
-    theirs = SyncVectorEnv([lambda: gym.make(world_id, **config)] * 3, autoreset_mode=mode)
-    assert ours.observation_space == theirs.observation_space
-    assert ours.action_space == theirs.action_space
-    ours.action_space.seed(1)
-    for seed in (5, None):
-        assert_same(ours.reset(seed=seed), theirs.reset(seed=seed))
-        for _ in range(150):
-            actions = ours.action_space.sample()
-            for name, one, other in zip(
-                ("obs", "reward", "terminated", "truncated", "info"),
-                ours.step(actions),
-                theirs.step(actions),
-                strict=True,
-            ):
-                assert_same(one, other, name)
-
-
-def test_vector_wrappers_of_gymnasium():
-    """Statistics and reward wrappers work; Gymnasium's observation wrappers refuse SAME_STEP, its own too."""
-    envs = wrappers.vector.RecordEpisodeStatistics(gym.make_vec(ROOMS, num_envs=2, max_steps=4))
-    envs = wrappers.vector.TransformReward(envs, lambda reward: reward + 1)
-    envs.reset(seed=0)
-    for _ in range(4):
-        _, rewards, _, truncated, infos = envs.step(np.array([0, 1]))
-    assert rewards.tolist() == [1, 1]
-    assert truncated.all()
-    assert infos["episode"]["l"].tolist() == [4, 4]
-    sync = SyncVectorEnv([lambda: gym.make(ROOMS)] * 2, autoreset_mode=AutoresetMode.SAME_STEP)
-    for same_step in (gym.make_vec(ROOMS, num_envs=2), sync):
-        with pytest.raises(ValueError, match="NEXT_STEP or DISABLED"):
-            wrappers.vector.TransformObservation(same_step, lambda obs: obs)
-    native = gym.make_vec(ROOMS, 2, autoreset_mode="NextStep")
-    envs = wrappers.vector.TransformObservation(native, lambda obs: {**obs, "image": obs["image"] + 1})
-    assert envs.reset(seed=0)[0]["image"].min() == 1
-    with pytest.raises(ValueError, match="autoreset_mode is 'Disabled'"):
-        gym.make_vec(ROOMS, 2, autoreset_mode="Disabled")
 
 
 def test_wrappers_of_gymnasium_for_one_environment(tmp_path):
@@ -127,7 +67,9 @@ def test_one_environment_never_resets_itself():
     env.step(9)
     obs, reward, terminated, truncated, info = env.step(1)
     assert (reward, terminated, truncated) == (1.0, True, False)
-    assert info["signals"] == {"exact": 1.0, "match": 0.5, "length": 1.0, "wellformed": 1.0}
+    signals = {"signals/exact": 1.0, "signals/match": 0.5, "signals/length": 1.0, "signals/wellformed": 1.0}
+    assert info == {**signals, "level": 0}
+    assert {type(info[name]) for name in signals} == {np.float32}
     assert obs["length"].tolist() == [6]
     with pytest.raises(RuntimeError, match="the episode is over"):
         env.step(1)
@@ -151,7 +93,12 @@ def test_sb3_contract():
         [6, 2, 7, 3, 9, 1, 0],
         [6, 2, 7, 3, 9, 9, 0],
     ]
-    assert infos[0]["signals"]["exact"] == 1.0
+    assert [info["signals/exact"] for info in infos] == [1.0, 0.0]
+    assert [info["level"] for info in infos] == [0, 0]
+    assert env.reset_infos[0] == {"level": 0, **dict.fromkeys(("signals/exact", "signals/match"), 0.0)} | {
+        "signals/length": 0.0,
+        "signals/wellformed": 0.0,
+    }
     assert_same(obs, first)
     env.step(np.array([5, 5]))
     assert_same(obs, first)  # a copy, no view
@@ -176,6 +123,28 @@ def test_sb3_seeds_attributes_and_methods():
     assert env.env_is_wrapped(gym.Wrapper) == [False] * 3
     with pytest.raises(AttributeError, match="nothing"):
         env.get_attr("nothing")
+
+
+def test_sb3_resets_some_rows_and_chosen_levels():
+    env = TensorVecEnv(ADDITION, 3, levels=[(2, 3), (4, 5), (6, 7)], split="all")
+    env.seed(0)
+    env.set_options([{"level": 2}, {}, {"level": 0}])
+    env.reset()
+    assert [info["level"] for info in env.reset_infos][::2] == [2, 0]
+    env.step(np.full(3, 5))
+    before = env.batch.to_host().obs["length"][:, 0].tolist()
+    ((obs, info),) = env.env_method("reset", options={"level": 1}, indices=[1])
+    assert (obs["length"].tolist(), info["level"]) == ([4], 1)
+    assert env.batch.to_host().obs["length"][:, 0].tolist() == [before[0], 4, before[2]]
+    assert env.get_attr("level") == [2, 1, 0]
+    saved = env.batch.read_buffers()
+    for name in ("reset_rows", "restart", "restore", "step_rows"):
+        with pytest.raises(AttributeError, match=f"a row has no method '{name}'"):
+            env.env_method(name, indices=[0])
+    env.set_options({"levels": 1})
+    with pytest.raises(ValueError, match="there is no reset option 'levels'"):
+        env.reset()
+    assert env.batch.read_buffers() == saved
 
 
 @pytest.mark.parametrize(("world_id", "config"), CASES, ids=[case[0] for case in CASES])

@@ -258,9 +258,9 @@ def test_gymnasium_views_log_terms_too():
     env = gym.make(ADDITION, levels=[(2, 3)], rewards=[(longer, 0.5)])
     env.reset(seed=0)
     *_, info = env.step(ZERO + 5)
-    assert info["signals"]["longer"] == 1.0
+    assert info["signals/longer"] == 1.0
     envs = gym.make_vec(ADDITION, 2, levels=[(2, 3)], rewards=[(longer, 0.5)])
     envs.reset(seed=0)
     _, rewards, *_, infos = envs.step(np.array([ZERO + 5, ZERO]))
     assert rewards.tolist() == [0.5, 0.5]
-    assert infos["signals"]["longer"].tolist() == [1, 1]
+    assert infos["signals/longer"].tolist() == [1, 1]

@@ -161,7 +161,7 @@ def test_golden_transcript_in_text():
     outcomes = []
     for typed in (" N ", "take the coin", "go WEST", "sing", "e", "X coin", "Pick coin up."):
         text, reward, terminated, truncated, info = env.step(typed)
-        outcomes.append((reward, terminated, truncated, info["signals"]["invalid"]))
+        outcomes.append((reward, terminated, truncated, info["signals/invalid"]))
         assert env.observation_space.contains(text)
     assert [invalid for *_, invalid in outcomes] == [0, 1, 1, 1, 0, 0, 0]
     assert [rest for *rest, _ in outcomes] == [[0, False, False]] * 6 + [[1, True, True]]
