@@ -11,6 +11,7 @@ from llm_envs.text.records.codes import AJAR, LOCKED, NONE, OPEN
 
 CODE = phrases.CODE
 LEVEL_CODE = len(CODE)  # the address of level.code[0]
+# The numbers that these rules take and return are int64 throughout: Numba compiles a rule again for each other type.
 
 
 @njit
@@ -24,7 +25,7 @@ def add_text(state, level, observation, n, address):
         operand = fetch(level, address + 1)  # of an instruction without: the one after it, not used
         if op < program.JUMP:
             end = add_literal(level, observation, n, address, operand)
-            if op & program.ATTACHES and not spaced:
+            if op & program.ATTACHES and not spaced:  # in descriptions alone: a text without branches has one form
                 observation.tokens[n] = level.tokens[operand - 1]
             n, spaced = end, op & program.SPACE_AFTER != 0
             address += 3
