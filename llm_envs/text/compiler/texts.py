@@ -1,11 +1,10 @@
 """Writes a game's texts into its level: names, descriptions, commands, as code and as runs of tokens."""
 
-from collections.abc import Iterable
-
 import numpy as np
 
+from llm_envs.text.language import phrases, program
 from llm_envs.text.language.pieces import CONTINUATION, HEADER, Vocabulary, split
-from llm_envs.text.language.templates import HAS_SOME, IS_OPEN, LITERAL, Script, assemble
+from llm_envs.text.language.templates import Template
 from llm_envs.text.model.game import CONTAINERS, FIXED, SUPPORTERS, Game, kind_of
 from llm_envs.text.records.numbering import Numbers
 
@@ -30,21 +29,23 @@ class Texts:
         self.names += [_name(room, title) for room, title in zip(numbers.rooms, titles, strict=True)]
         self.articles = [_article(game, thing) for thing in numbers.things]
         self.commands = [tuple(split(command)) for command in numbers.commands]
-        scripts = [_describe_room(game, numbers, room) for room in numbers.rooms]
-        scripts += [_describe_thing(game, numbers, thing) for thing in numbers.things]
-        objective = Script(numbers)
-        objective.template(game.objective)
-        laid = [script.instructions() for script in (*scripts, objective)]
-        literals = {operands for one in laid for _, op, operands in one if op == LITERAL and operands}
-        # Before a door's name, which has no "the", stands the glued form of its first piece.
-        doors = [name for thing, name in zip(numbers.things, self.names, strict=False) if kind_of(thing) == "d"]
-        glued = {name: (CONTINUATION + name[0], *name) for name in doors}
-        self.run, places = _share({*literals, *self.names, *glued.values(), *self.commands})
+        programs = [_describe_room(game, numbers, room) for room in numbers.rooms]
+        programs += [_describe_thing(game, numbers, thing) for thing in numbers.things]
+        programs.append(Template(numbers))
+        programs[-1].substitute(game.objective)
+        literals = {literal.run for one in programs for literal in one.literals().values()}
+        # A door's name, which no "the" precedes, attaches itself: the continuation of its first piece is in front.
+        doors = {
+            name: (CONTINUATION + name[0], *name)
+            for thing, name in zip(numbers.things, self.names, strict=False)
+            if kind_of(thing) == "d"
+        }
+        self.run, places = program.share({*literals, *self.names, *doors.values(), *self.commands})
         self.starts, self.code = [], list[int]()
-        for one in laid:
-            self.starts.append(len(self.code))
-            self.code += assemble(one, len(self.code), places)
-        self.name_places = [places[glued[name]] + 1 if name in glued else places[name] for name in self.names]
+        for one in programs:
+            self.starts.append(len(phrases.CODE) + len(self.code))  # an address: those of replies come first
+            self.code += one.assemble(self.starts[-1], places)
+        self.name_places = [places[doors[name]] + 1 if name in doors else places[name] for name in self.names]
         self.command_places = [places[command] for command in self.commands]
         self.pieces = {*self.run, *self.articles} - {""}
         self.needs = {"code": len(self.code), "tokens": len(self.run)}
@@ -81,58 +82,43 @@ def _article(game: Game, thing: str) -> str:
     return pieces[0] if pieces else "an" if game.things[thing].name[0] in "aeiouAEIOU" else "a"
 
 
-def _describe_room(game: Game, numbers: Numbers, room: str) -> Script:
+def _describe_room(game: Game, numbers: Numbers, room: str) -> Template:
     """Return what `look` prints: the name, the text, and what lies on the floor."""
-    script = Script(numbers, room)
-    script.say(HEADER.format(game.things[room].name.title()) + "\n")
-    script.template(game.things[room].text)
-    bare = script.test((HAS_SOME, numbers.holders[room]))
-    script.say("\n\nThere is ")
-    script.contents(room)
-    script.say(" on the floor.")
-    script.land(bare)
-    return script
+    description = Template(numbers, room)
+    description.literal(HEADER.format(game.things[room].name.title()) + "\n")
+    description.substitute(game.things[room].text)
+    bare = description.test((program.HAS_SOME, numbers.holders[room]))
+    description.literal("\n\nThere is ")
+    description.contents(room)
+    description.literal(" on the floor.")
+    description.bind(bare)
+    return description
 
 
-def _describe_thing(game: Game, numbers: Numbers, thing: str) -> Script:
+def _describe_thing(game: Game, numbers: Numbers, thing: str) -> Template:
     """Return what `examine` prints: the text, and what is on a supporter or in an open container."""
     name, text = game.things[thing].name, game.things[thing].text
-    script = Script(numbers, thing, name)
-    script.template(text)
+    description = Template(numbers, thing, name)
+    description.substitute(text)
     ends = []
     if kind_of(thing) in FIXED:
         holder, lock = numbers.holders[thing], numbers.locks[thing]
-        opened = [(IS_OPEN, lock)] if kind_of(thing) in CONTAINERS else []
-        bare = script.test(*opened, (HAS_SOME, holder))
-        script.say(f"\n\n{'On' if kind_of(thing) in SUPPORTERS else 'In'} the {name} ")
-        script.is_or_are(thing)
-        script.contents(thing)
-        script.say(".")
-        ends.append(script.jump())
-        script.land(bare)
+        opened = [(program.IS_OPEN, lock)] if kind_of(thing) in CONTAINERS else []
+        bare = description.test(*opened, (program.HAS_SOME, holder))
+        description.literal(f"\n\n{'On' if kind_of(thing) in SUPPORTERS else 'In'} the {name} ")
+        description.is_or_are(thing)
+        description.contents(thing)
+        description.literal(".")
+        ends.append(description.jump())
+        description.bind(bare)
         if opened and not text.strip():
-            shut = script.test(*opened)
-            script.say(f"The {name} is empty.")
-            ends.append(script.jump())
-            script.land(shut)
+            shut = description.test(*opened)
+            description.literal(f"The {name} is empty.")
+            ends.append(description.jump())
+            description.bind(shut)
     if not text.strip():
-        script.say(f"You see nothing special about {'' if kind_of(thing) == 'd' else 'the '}")
-        script.noun(thing, name)
-        script.say(".")
-    script.land(*ends)
-    return script
-
-
-def _share(runs: Iterable[tuple[str, ...]]) -> tuple[list[str], dict[tuple[str, ...], int]]:
-    """Return one run of pieces that contains all of these, and where each is; a part of another takes no space."""
-    letters: dict[str, str] = {}
-    whole, places = "", {}
-    for run in sorted(runs, key=lambda run: (-len(run), run)):
-        text = "".join([letters.setdefault(piece, chr(len(letters) + 1)) for piece in run])
-        at = whole.find(text)
-        if at < 0:
-            at = len(whole)
-            whole += text
-        places[run] = at
-    pieces = list(letters)
-    return [pieces[ord(letter) - 1] for letter in whole], places
+        description.literal(f"You see nothing special about {'' if kind_of(thing) == 'd' else 'the '}")
+        description.printed_name(thing, name)
+        description.literal(".")
+    description.bind(*ends)
+    return description

@@ -9,8 +9,9 @@ from llm_envs.engine.jit import cached, plain_python, specialise
 from llm_envs.text.compiler.pool import Pool
 from llm_envs.text.compiler.symbols import SymbolTable
 from llm_envs.text.interface.masks import mark_commands
-from llm_envs.text.language.phrases import endless, most_points
-from llm_envs.text.language.render import longest_turn, render_description, render_inventory, render_start, render_turn
+from llm_envs.text.language.render import render_description, render_inventory, render_start, render_turn
+from llm_envs.text.language.slots import endless, most_points
+from llm_envs.text.language.turn_length import longest_turn
 from llm_envs.text.parser.parser import parse
 from llm_envs.text.records.codes import GO, LOST, NONE, TAKE, WON
 from llm_envs.text.rules.quests import holds

@@ -7,7 +7,7 @@ values may be given: what the parser cannot have found in the level is not under
 import numpy as np
 from numba import njit
 
-from llm_envs.text.language import phrases, replies
+from llm_envs.text.language import phrases, program, replies
 from llm_envs.text.records.codes import GO, NONE, VERBS
 from llm_envs.text.rules import table
 from llm_envs.text.rules.turn import take_turn
@@ -29,13 +29,13 @@ def _needs() -> np.ndarray:
     needs[GO, 0] = WAY
     needs[VERBS + replies.EXAMINED, 0] = THING
     for reply in range(replies.EMPTY_HANDS):
-        for what, slot, _ in phrases.PARTS[phrases.PARTS_FROM[reply] : phrases.PARTS_FROM[reply + 1]].tolist():
-            if what in (phrases.VERB, phrases.LINK):
+        for op, register in phrases.slots(reply):
+            if op in (program.VERB, program.LINK):
                 needs[VERBS + reply, 2] = WORD
-            elif what in (phrases.NAME, phrases.THE_NAME):
-                needs[VERBS + reply, slot] = max(needs[VERBS + reply, slot], THING)
-            elif what in (phrases.LISTED, phrases.WAY):
-                needs[VERBS + reply, slot] = HOLDER if what == phrases.LISTED else WAY
+            elif op in (program.NAME, program.THE_NAME):
+                needs[VERBS + reply, register] = max(needs[VERBS + reply, register], THING)
+            elif op in (program.CONTENTS_OF, program.WAY):
+                needs[VERBS + reply, register] = HOLDER if op == program.CONTENTS_OF else WAY
     return needs
 
 

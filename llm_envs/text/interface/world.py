@@ -17,7 +17,8 @@ from llm_envs.text.interface.transcript import write_state, write_turn, write_wo
 from llm_envs.text.interface.typed_actions import COMMAND, step_text
 from llm_envs.text.interface.validity import game_is_valid, listed_game_is_valid
 from llm_envs.text.language.pieces import TranscriptReader, tokenizer
-from llm_envs.text.language.render import SHOW_DESCRIPTION, SHOW_INVENTORY, longest_turn
+from llm_envs.text.language.render import SHOW_DESCRIPTION, SHOW_INVENTORY
+from llm_envs.text.language.turn_length import longest_turn
 from llm_envs.text.model.game import Game
 from llm_envs.text.records.codes import NONE, SHARP
 from llm_envs.text.records.state import state_kind

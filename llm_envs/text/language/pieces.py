@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
+import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from llm_envs.text.language import replies
@@ -95,6 +96,11 @@ def _fixed() -> tuple[str, ...]:
 # The first pieces of every vocabulary: the same ids in all pools, which compiled rules hold as constants.
 FIXED = _fixed()
 FIXED_IDS = {piece: i for i, piece in enumerate(FIXED)}
+
+
+def fixed_tokens(*pieces: str) -> np.ndarray:
+    """Return the tokens of fixed pieces, 0 for empty ones."""
+    return np.array([FIXED_IDS[piece] if piece else 0 for piece in pieces], np.int16)
 
 
 class Vocabulary:

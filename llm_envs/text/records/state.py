@@ -168,9 +168,9 @@ def level_kind(size: Size) -> np.dtype:
         name=(np.int16, (things + size.rooms,)),  # of things, then of rooms: where in `tokens`
         name_words=(np.uint8, (things + size.rooms,)),
         article=(np.int16, (things,)),  # the token before a name in lists: a, an, some ...; 0 for none
-        room_text=(np.int16, (size.rooms,)),  # where in `code`
-        thing_text=(np.int16, (things,)),  # where in `code`, or -1
-        objective=np.int16,  # where in `code`
+        room_text=(np.int16, (size.rooms,)),  # address of its program, see llm_envs.text.language.program
+        thing_text=(np.int16, (things,)),  # the same
+        objective=np.int16,  # the same
         code=(np.int16, (size.code,)),
         tokens=(np.int16, (size.tokens,)),
     )

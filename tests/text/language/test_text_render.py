@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from text_scene import ANSWER, GAME, NUMBERS, SHOWN, Scene
 
-from llm_envs.text.language import listing, phrases, render, replies
+from llm_envs.engine import transcript
+from llm_envs.text.language import listing, numerals, render, replies, turn_length
 from llm_envs.text.language.pieces import Vocabulary
 from llm_envs.text.records import codes
 from llm_envs.world import record
@@ -147,7 +148,7 @@ NUMBER_WORDS = {
 @pytest.mark.parametrize(("number", "words"), NUMBER_WORDS.items())
 def test_numbers_in_words_and_digits(number: int, words: str) -> None:
     shown, vocabulary = np.zeros(1, SHOWN).view(np.recarray)[0], Vocabulary([])
-    for rule, text in ((phrases.add_words, words), (phrases.add_digits, str(number))):
+    for rule, text in ((numerals.add_words, words), (numerals.add_digits, str(number))):
         end = rule(shown, 3, number)
         assert vocabulary.decode(shown.tokens[3:end].tolist()) == text
 
@@ -163,10 +164,10 @@ def test_a_turn() -> None:
         assert scene.say(render.render_turn, shows) == told + more
     assert scene.say(render.render_start, 2) == f'Find the "key".{room}{hands}'
     shown = np.zeros(1, SHOWN).view(np.recarray)[0]
-    render.put(shown, render.PROMPT, 0)
+    transcript.append(shown, render.PROMPT, transcript.WORLD)
     start = scene.level.command_text[1]
     for k in range(scene.level.command_words[1]):
-        render.put(shown, scene.level.tokens[start + k], 1)
+        transcript.append(shown, scene.level.tokens[start + k], transcript.POLICY)
     render.render_parts(scene.state, scene.level, shown, ANSWER)
     shown.length = listing.add_name(scene.level, shown, int(shown.length), len(NUMBERS.things) + 1)
     text = scene.vocabulary.decode(shown.tokens[: shown.length].tolist())
@@ -177,7 +178,7 @@ def test_a_turn() -> None:
 def test_longest_turn_bounds_every_turn() -> None:
     """Random states of a cooking game, every reply, every end."""
     scene, rng = Scene(replace(GAME, theme="cooking")), np.random.default_rng(0)
-    bounds = [render.longest_turn(scene.levels, shows) for shows in range(4)]
+    bounds = [turn_length.longest_turn(scene.levels, shows) for shows in range(4)]
     longest = [0] * 4
     shown = np.zeros(1, record(tokens=(np.int32, (bounds[3],)), length=np.int32, token_mask=(np.int8, (1,))))
     shown = shown.view(np.recarray)[0]

@@ -35,7 +35,7 @@ def draw_commands(env, seed: int) -> tuple[list[str], list[dict]]:
     """Play at random, a third of the time along the walkthrough; return the commands and what ours says to them."""
     rng, base = np.random.default_rng(seed), env.unwrapped
     info = env.reset(seed=0)[1]
-    game = next(iter(base.batch.world.info.__self__.pool.symbols.values())).game
+    game = next(iter(base.batch.world.text.info.__self__.pool.symbols.values())).game
     names, plan = [thing.name for thing in game.things.values() if thing.name], list(game.walkthrough)
     commands, told, over = [], [info], False
     while not over and len(commands) < STEPS:
