@@ -17,7 +17,7 @@ from llm_envs.text.compiler.conditions import fact_text
 from llm_envs.text.formats.textworld.read import load
 from llm_envs.text.formats.textworld.write import export
 from llm_envs.text.model.game import Game, Quest, Thing, kind_of
-from llm_envs.text.model.validation import check, tell
+from llm_envs.text.model.validation import as_text, check
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_games_of_every_kind_are_read_as_textworld_plays_them(stories, kind):
     assert sum(quest.reward for quest in game.quests) == textworld.generator.Game.load(str(file)).max_score
     steps = play(stories[kind], game.walkthrough)
     assert steps[-1]["won"]
-    assert [tell(fact) for fact in game.facts] == [
+    assert [as_text(fact) for fact in game.facts] == [
         f"{one['name']}({', '.join(part['name'] for part in one['arguments'])})" for one in given["world"]
     ]
 
