@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 from numba import njit
 
+from llm_envs.engine.jit import fingerprint
 from llm_envs.text.compiler.plan import Plan
 from llm_envs.text.compiler.pool import compile_games
 from llm_envs.text.games.cooking import cooking
@@ -65,6 +66,13 @@ def add(state, x, y):
 def test_the_dispatcher_gives_a_rule_what_it_names():
     carry_out = dispatcher(rows(5, add, partial(add, y=7), replies.CARRYING))
     assert [carry_out(1, 0, verb, 2, 3) for verb in range(4)] == [5, 321, 721, replies.CARRYING]
+
+
+def test_kernels_are_compiled_again_when_a_row_changes():
+    """The dispatch is written out of the table; the fingerprint of a kernel must reach through it."""
+    rules = (5, 6, add, partial(add, y=7), partial(add, y=8))
+    assert len({fingerprint(dispatcher(rows(rule))) for rule in rules}) == len(rules)
+    assert fingerprint(dispatcher(rows(add))) == fingerprint(dispatcher(rows(add)))
 
 
 def test_rows_stand_in_the_order_of_codes_and_share_no_form():
