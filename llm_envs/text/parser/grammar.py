@@ -105,6 +105,7 @@ Grammar = dict[str, tuple[Sentence, ...]]
 def _sentence(text: str) -> Sentence:
     form, _, action = text.partition(">")
     words = form.split()
+    # Typed words are cut off (language.dictionary), so the words that they are compared with are too.
     choices = [tuple(one[:LETTERS] for one in word.split("/")) for word in words]
     tokens = tuple(KINDS.get(word, choice) for word, choice in zip(words, choices, strict=True))
     ahead = choices[1] if tokens and tokens[0] in (OTHERS, INSIDE) else ()
@@ -113,7 +114,8 @@ def _sentence(text: str) -> Sentence:
 
 def _lines(*tables: str) -> Iterator[tuple[list[str], tuple[Sentence, ...]]]:
     for table in tables:
-        for line in filter(None, map(str.strip, re.sub(r"\s*\n\s*\|", " |", table).splitlines())):
+        joined = re.sub(r"\s*\n\s*\|", " |", table)  # a line that begins with a bar continues the one before
+        for line in joined.strip().splitlines():
             verbs, *forms = line.split("|")
             yield verbs.split(), tuple(map(_sentence, forms))
 
