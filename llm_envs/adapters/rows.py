@@ -5,6 +5,7 @@ There is no environment behind a row, so what can be asked is listed here, and e
 """
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,9 @@ class Rows:
             return [draw(self.batch, row, self.shared["render_mode"], *args, **kwargs) for row in rows]
         return [self._reset(row, *args, **kwargs) for row in rows]
 
+    def _call_one(self, name: str, row: int, *args: Any, **kwargs: Any) -> Any:
+        return self.call(name, [row], *args, **kwargs)[0]
+
     def _reset(self, row: int, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, dict]:
         """Begin the next episode of one row, as `GymEnv.reset` does; no other row changes."""
         n, level = self.batch.num_envs, check_level(self.batch, options)
@@ -54,13 +58,15 @@ class Rows:
         return as_observation(self.batch, fields), reset_info(self.batch, row)
 
     def get(self, name: str, rows: Iterable[int]) -> list[Any]:
-        """Return an attribute of each of the rows: one set by `set`, the view's, the batch's or the world's.
+        """Return an attribute of each of the rows: one set by `set`, a method, the view's, the batch's or the world's.
 
         Raises:
             AttributeError: there is none of this name.
         """
         if name in self.written:
             return [self.written[name][row] for row in rows]
+        if name in METHODS:  # sb3_contrib asks so whether there are action masks
+            return [partial(self._call_one, name, row) for row in rows]
         if name in BY_ROW:
             values = getattr(self.batch, BY_ROW[name])
             return [values[row].item() for row in rows]

@@ -21,7 +21,7 @@ from llm_envs.adapters.common import (
     draw,
     signal_keys,
 )
-from llm_envs.adapters.rows import Rows
+from llm_envs.adapters.rows import METHODS, Rows
 from llm_envs.adapters.spaces import action_space, observation_space
 from llm_envs.engine.batch import BatchEnv
 from llm_envs.validation import check_choice
@@ -204,10 +204,7 @@ class GymVectorEnv(gym.vector.VectorEnv):
     def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         """Return what each row's method returns, or its attribute; AttributeError for what a row does not have."""
         every = range(self.num_envs)
-        try:
-            return tuple(self._rows.get(name, every))
-        except AttributeError:
-            return tuple(self._rows.call(name, every, *args, **kwargs))
+        return tuple(self._rows.call(name, every, *args, **kwargs) if name in METHODS else self._rows.get(name, every))
 
     def get_attr(self, name: str) -> tuple[Any, ...]:
         """Return an attribute of each row."""

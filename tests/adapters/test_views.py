@@ -115,6 +115,7 @@ def test_sb3_seeds_attributes_and_methods():
     assert (masks.shape, masks.dtype) == ((3, 8), bool)
     assert np.array_equal(np.stack(env.env_method("action_masks")), masks)
     assert np.array_equal(env.env_method("action_masks", indices=[2])[0], masks[2])
+    assert np.array_equal(env.get_attr("action_masks", indices=[1])[0](), masks[1])
     assert env.env_method("render", indices=0) == env.batch.decode(env.batch.arrays.obs)[:1]
     assert env.get_attr("num_levels", indices=1) == [env.batch.num_levels]
     assert env.get_attr("action_names")[2][0] == "go north"
