@@ -30,7 +30,7 @@ SUCCESS = ("success", "exact", "goal", "win", "score")  # the first of these tha
 
 def has_text(world: World) -> bool:
     """Return whether a world's observations contain tokens, so that discrete actions are generated text."""
-    return "tokens" in world.bounds and isinstance(world.actions, int)
+    return "tokens" in (world.observation.names or ()) and isinstance(world.actions, int)
 
 
 def text(world: World, actions: np.ndarray) -> list[int]:

@@ -56,7 +56,9 @@ def make_model(
 ) -> OnPolicyAlgorithm:
     """Return a model with fresh weights; ValueError for options that do not fit together."""
     make = ALGORITHMS[options.algo]
-    if getattr(options.algorithm, "sub_sampling_factor", 1) > 1 and "tokens" not in env.batch.world.bounds:
+    if getattr(options.algorithm, "sub_sampling_factor", 1) > 1 and "tokens" not in (
+        env.batch.world.observation.names or ()
+    ):
         raise ValueError(f"sub_sampling_factor needs a world with tokens; {options.world} has none")
     if group is not None and (share := getattr(options.algorithm, "fisher_share", 1.0)) < 1:
         raise ValueError(f"fisher_share is {share:g}; under torchrun TRPO needs all texts: give --fisher-share 1")

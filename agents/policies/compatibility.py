@@ -15,7 +15,8 @@ def check_fit(policy: Any, world: World, world_id: str) -> None:
         world: the world.
         world_id: its id, for the message.
     """
-    reads, provides = sorted(getattr(policy.observation_space, "spaces", ())), sorted(world.bounds)
+    # Not `world.bounds`: those are of the state's fields, too.
+    reads, provides = sorted(getattr(policy.observation_space, "spaces", ())), sorted(world.observation.names or ())
     if reads != provides or policy.action_space != action_space(world):
         raise ValueError(
             f"the policy reads {reads} and acts in {policy.action_space}; {world_id} in this configuration has "

@@ -141,8 +141,8 @@ def _swapped(pairs: Pairs, swap: Tensor) -> Pairs:
 
 def check_has_text(world: World, world_id: str) -> None:
     """Raise ValueError unless the world's observations contain its text as tokens."""
-    if missing := [name for name in TEXT if name not in world.bounds]:
+    fields = world.observation.names or ()
+    if missing := [name for name in TEXT if name not in fields]:
         raise ValueError(
-            f"{world_id} in this configuration has {', '.join(world.bounds)}; "
-            f"a reward model needs {' and '.join(missing)}"
+            f"{world_id} in this configuration has {', '.join(fields)}; a reward model needs {' and '.join(missing)}"
         )

@@ -272,7 +272,7 @@ def test_graphs_of_steps_change_no_number(backbone, monkeypatch):
     found = []
     for replayed in (False, True):
         if replayed:
-            monkeypatch.setattr(cuda_graphs, "possible", lambda *_: True)
+            monkeypatch.setattr(cuda_graphs, "supported", lambda *_: True)
             monkeypatch.setattr(cuda_graphs, "StepGraphs", Steps)
         env = TensorVecEnv("Tokens/Copy-v0", 6, seed=0, length=4)
         kwargs = {"backbone": backbone, "optimizer_kwargs": {"eps": 1e-5}}
