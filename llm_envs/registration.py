@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from llm_envs.engine.batch import BatchEnv, Identity
     from llm_envs.world import World
 
-# id -> builder, as a function or as "module:function"; the builder's keyword arguments are the configuration.
+# id -> builder, as a function or as "module:function"; the builder's keyword arguments are the configuration. Ours are
+# strings: a world's modules, and numba with them, load when it is first built.
 _builders: dict[str, Callable | str] = {
     "Tokens/Addition-v0": "llm_envs.tokens.tasks.addition:addition",
     "Tokens/Copy-v0": "llm_envs.tokens.tasks.copy:copy",
@@ -52,17 +53,21 @@ def register(world_id: str, builder: Callable | str) -> None:
     Args:
         world_id: an id as Gymnasium writes them, such as "Mine/Corridor-v0".
         builder: a function that returns a `World`, or "module:function"; its keyword arguments are the configuration.
+
+    Raises:
+        ValueError: the id is taken, here or in Gymnasium.
     """
     from gymnasium.envs.registration import registry
 
     if world_id in _builders or world_id in registry:
         raise ValueError(f"the id {world_id!r} is taken")
+    # Gymnasium first: it refuses an id that is not of its form, and then nothing must be registered here either.
     _register_in_gymnasium(world_id)
     _builders[world_id] = builder
 
 
 def register_envs() -> None:
-    """Tell Gymnasium of every id; what the entry-point group `gymnasium.envs` calls."""
+    """Register every id in Gymnasium; what the entry-point group `gymnasium.envs` calls."""
     for world_id in _builders:
         _register_in_gymnasium(world_id)
 
@@ -70,6 +75,7 @@ def register_envs() -> None:
 def _register_in_gymnasium(world_id: str) -> None:
     from gymnasium.envs.registration import register, registry
 
+    # Gymnasium calls the plugin when it is imported; a user may have called `register` before.
     if world_id not in registry:
         register(
             id=world_id,
@@ -90,11 +96,17 @@ def find(world_id: str) -> Callable:
 
 
 def build(world_id: str, config: dict[str, Any]) -> "World":
-    """Build a world; TypeError for an unknown keyword, naming the valid ones.
+    """Build a world.
 
-    `max_episode_steps` is an option of every world: a time limit over its own, as Gymnasium's TimeLimit has it.
+    `max_episode_steps` is an option of every world: a time limit in steps over its own, as Gymnasium's TimeLimit has
+    it. The shorter of the two holds.
+
+    Raises:
+        ValueError: an unknown id, or a value out of range.
+        TypeError: an unknown keyword; the message names the valid ones.
     """
     builder, config = find(world_id), dict(config)
+    # Of no builder: taken out first, and applied in the kernel, which needs no wrapper around the environment.
     limit = config.pop("max_episode_steps", None)
     valid = inspect.signature(builder).parameters
     for name in config:
@@ -105,7 +117,7 @@ def build(world_id: str, config: dict[str, Any]) -> "World":
     world = builder(**config)
     if limit is None:
         return world
-    check_range("max_episode_steps", limit, 1, 2**31 - 1)
+    check_range("max_episode_steps", limit, 1, 2**31 - 1)  # the engine's clock is int32
     return dataclasses.replace(world, max_steps=min(limit, world.max_steps or limit))
 
 
@@ -130,9 +142,15 @@ def make_batch(world_id: str, num_envs: int, **options: Any) -> "BatchEnv":
 
 
 def prepare(world_id: str, options: Mapping[str, Any]) -> tuple["World", dict[str, Any]]:
-    """Return the world that the options of `make_batch` describe, and what they say to `BatchEnv`."""
+    """Return the world that the options of `make_batch` describe, and those of them that are `BatchEnv`'s.
+
+    Raises:
+        ValueError: an unknown id, or a value out of range.
+        TypeError: an unknown keyword.
+    """
     from llm_envs.engine.batch import BatchEnv
 
+    # The engine's keywords are read off its signature: a list here would have to follow every change there.
     engine = set(inspect.signature(BatchEnv).parameters) - {"world", "num_envs", "identity"}
     config = {name: value for name, value in options.items() if name not in engine}
     settings = {name: value for name, value in options.items() if name in engine}
@@ -143,5 +161,6 @@ def identify(world_id: str, config: Mapping[str, Any]) -> "Identity":
     """Return what a world is known by in snapshots and pickles: its id and its configuration."""
     from llm_envs.engine.batch import Identity
 
+    # Levels of the user's own do not go into JSON: a snapshot knows them by the pool's checksum.
     plain = {name: value for name, value in config.items() if isinstance(value, (int, float, str, bool, type(None)))}
     return Identity(world_id, json.dumps(plain, sort_keys=True), partial(build, world_id, dict(config)))

@@ -24,14 +24,15 @@ class Transition:
     are copies, which every term shares: they are there to be read, and a term that writes into them is refused.
     """
 
-    before: dict[str, torch.Tensor]
-    action: torch.Tensor
-    obs: dict[str, torch.Tensor]
-    terminated: torch.Tensor
-    truncated: torch.Tensor
-    signals: dict[str, torch.Tensor]
-    decode: Callable[[dict], list[str]]
+    before: dict[str, torch.Tensor]  # (M, ...) each
+    action: torch.Tensor  # (M,) int64 or (M, *shape) float32
+    obs: dict[str, torch.Tensor]  # (M, ...) each
+    terminated: torch.Tensor  # (M,) bool
+    truncated: torch.Tensor  # (M,) bool
+    signals: dict[str, torch.Tensor]  # (M,) float32 each
+    decode: Callable[[dict], list[str]]  # observations (M, ...) -> M texts
 
+    # Decoded once, however many judges read it; the list is a copy, which one judge may change without the next one.
     @property
     def texts(self) -> list[str]:
         """The observations after the step as M strings (this reads them on the host)."""
@@ -43,15 +44,16 @@ class Transition:
 
     def versions(self) -> list[tuple[int, int]]:
         """Return which tensors these are and how often each was written to, to see whether a term wrote."""
+        # Torch counts the in-place writes to a tensor in `_version`: comparing counts costs no copy and no wait.
         groups = (self.before, self.obs, self.signals)
         tensors = [self.action, self.terminated, self.truncated, *(one for group in groups for one in group.values())]
         return [(id(one), getattr(one, "_version", 0)) for one in tensors]
 
     def rows(self, chosen: torch.Tensor) -> "Transition":
-        """Return the transition of the rows where `chosen` (N,) holds."""
+        """Return the transition of the M rows where `chosen`, (N,) bool, holds; a copy."""
 
         def pick(group: dict) -> dict:
-            return {name: value[chosen] for name, value in group.items()}
+            return {name: value[chosen] for name, value in group.items()}  # (N, ...) -> (M, ...)
 
         return Transition(
             pick(self.before),
@@ -66,7 +68,7 @@ class Transition:
 
 @dataclass(frozen=True)
 class Reward:
-    """One reward term: `function(transition)` gives (M,) values; NaN means "does not apply to this row" and pays 0.
+    """One reward term: `function(transition)` gives (M,) values; NaN means "does not apply to this row" and adds 0.
 
     With `on_text` the function gets the list of M strings instead, and may return a list of floats. With `at_end` it
     is called only when episodes ended, and only for those rows (which on a GPU costs one wait for the device a step).
@@ -83,7 +85,7 @@ class Reward:
     on_text: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what could not be called, paid or logged, with the reason."""
+        """Raise for what could not be called, added to a reward or logged, with the reason."""
         if not callable(self.function):
             raise TypeError(f"a reward must be a function of a transition, not {quote(self.function)}")
         if not isinstance(self.name, str):
@@ -118,8 +120,9 @@ class Reward:
             raise ValueError(f"reward {self.name!r} returned a tensor on {values.device}, not {reference.device}")
         if values.is_complex():
             raise ValueError(f"reward {self.name!r} returned {values.dtype}; it must be real numbers")
+        # Rewards are data, not part of a graph: the activations of a term that is a model would stay alive with them.
         values = values.detach().to(torch.float32)
-        # On a GPU these tests would make every step wait; there NaN is "does not apply", and infinity is paid.
+        # On a GPU these tests would make every step wait; there NaN is "does not apply", and infinity is added.
         if values.device.type == "cpu":
             if bool(values.isinf().any()):
                 raise ValueError(f"reward {self.name!r} returned an infinite value, or one that float32 cannot hold")

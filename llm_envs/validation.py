@@ -16,13 +16,14 @@ def printable(text: str, longest: int = LONGEST_MESSAGE) -> str:
     Whoever wrote the text cannot reach the terminal with it, nor fill the screen.
     """
     if len(text) > longest:
-        head, tail = longest * 3 // 4, longest // 4 - 5
+        head, tail = longest * 3 // 4, longest // 4 - 5  # 5 for " ... "
         text = f"{text[:head]} ... {text[-tail:]}"
     return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def quote(value: Any, longest: int = LONGEST_QUOTE) -> str:
     """Return a value as an error quotes it: its `repr`, printable and not longer than `longest`."""
+    # Cut before repr(): of a text of a gigabyte it would be another gigabyte.
     if isinstance(value, (str, bytes)) and len(value) > longest:
         return f"{printable(repr(value[: longest * 3 // 4]), longest)}... ({len(value)} long)"
     try:
@@ -33,17 +34,23 @@ def quote(value: Any, longest: int = LONGEST_QUOTE) -> str:
 
 
 def check_range(name: str, value: Any, low: float, high: float) -> None:
-    """Raise unless `value` is a number of the kind of `low` (int or float) within [low, high]."""
+    """Raise unless `value` is a number of the kind of `low` (int or float) within [low, high].
+
+    Raises:
+        TypeError: it is not such a number (a float where `low` is an int, a bool, ...).
+        ValueError: it is out of range, or NaN.
+    """
+    # True is an int in Python, but `seed=True` is a mistake: bool is refused in both kinds.
     whole = isinstance(low, int)
     allowed = (int, np.integer) if whole else (int, float, np.integer, np.floating)
     if isinstance(value, bool) or not isinstance(value, allowed):
         raise TypeError(f"{name} must be {'an integer' if whole else 'a number'}, not {quote(value)}")
-    if not low <= value <= high:
+    if not low <= value <= high:  # NaN fails too
         raise ValueError(f"{name} is {quote(value)}; it must be from {low} to {high}")
 
 
 def check_choice(name: str, value: Any, choices: tuple) -> None:
-    """Raise unless `value` is one of `choices`."""
+    """Raise ValueError unless `value` is one of `choices`."""
     if value not in choices:
         raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(map(repr, choices))}")
 
@@ -55,7 +62,8 @@ def check_switch(name: str, value: Any) -> None:
 
 
 def check_seed(seed: Any) -> None:
-    """Raise unless `seed` is an integer from 0 to 2^63 - 1."""
+    """Raise TypeError or ValueError unless `seed` is an integer from 0 to 2^63 - 1."""
+    # Not to 2^64: row i of a batch has the seed `seed + i`, which must fit into uint64 too.
     check_range("seed", seed, 0, 2**63 - 1)
 
 
@@ -68,5 +76,5 @@ def check_weight(name: str, value: Any) -> None:
 
 
 def power_of_two(least: int) -> int:
-    """Return the smallest power of two from `least` on: shapes are rounded up, since each is compiled anew."""
+    """Return the smallest power of two from `least` on: shapes are rounded up, since each is compiled for itself."""
     return 1 << (least - 1).bit_length()

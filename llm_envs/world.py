@@ -18,7 +18,8 @@ from llm_envs.validation import check_choice as check_choice
 from llm_envs.validation import check_range as check_range
 from llm_envs.validation import check_switch as check_switch
 
-# The engine's own fields, first in every state.
+# The engine's own fields, first in every state. A row's random numbers are among them: a copy of the record is a copy
+# of the row's whole future.
 HEADER = {
     "rng": np.uint64,  # the counter behind randint() and uniform()
     "stream": np.uint64,  # draws the levels; rows of a group share it
@@ -29,6 +30,7 @@ HEADER = {
 }
 
 
+# Tables of the process, never emptied: a record type must not be freed while a kernel compiled for it can run.
 _kinds: dict[np.dtype, np.dtype] = {}  # the record types in use, each once
 _layouts: dict[tuple, np.dtype] = {}  # those that record() made, by their fields
 
@@ -50,12 +52,16 @@ def record(**fields: Any) -> np.dtype:
             where the rules run as plain Python; or the record begins like another one, or another one like it: Numba
             takes the longer for a subtype of the shorter, and a function shared by both for compiled already.
     """
+    # Compiled rules know no attributes but the fields; plain Python would find NumPy's first, and the two would differ.
     clash = [name for name in fields if hasattr(np.record, name)]
     if clash:
         raise ValueError(f"record fields {clash} have the names of NumPy attributes; choose others")
     described = [(name, *(kind if isinstance(kind, tuple) else (kind,))) for name, kind in fields.items()]
+    # Aligned: a GPU reads a number only from a multiple of its size, and torch views need it too.
     kind = np.dtype(described, align=True)
-    layout = tuple((name, *kind.fields[name][:2]) for name in kind.names or ())  # type: ignore[index]
+    fields_of: Mapping[str, Any] = kind.fields or {}  # None for a record without fields
+    layout = tuple((name, *fields_of[name][:2]) for name in kind.names or ())  # (name, type, offset in bytes) each
+    # Equal layouts are one type, whoever made them; see keep().
     for other in _layouts:
         if layout != other and layout[: len(other)] == other[: len(layout)]:
             raise ValueError(
@@ -71,11 +77,15 @@ def state_record(**fields: Any) -> np.dtype:
 
 
 def values(kind: np.dtype, **fields: Any) -> np.ndarray:
-    """Return one record of `kind`, as an array of shape (1,), with every field given by name."""
+    """Return one record of `kind`, as an array of shape (1,), with every field given by name.
+
+    Raises:
+        TypeError: a field is missing, or there is none of this name.
+    """
     names = set(kind.names or ())
     if names != set(fields):
         raise TypeError(f"a record of {sorted(names)} needs exactly these fields, not {sorted(fields)}")
-    filled = np.zeros(1, kind)
+    filled = np.zeros(1, kind)  # zeros, not empty: the bytes between fields are part of checksums
     for name, value in fields.items():
         filled[name] = value
     return filled
@@ -124,7 +134,7 @@ class Transcript:
     Args:
         window: T, the most tokens it holds.
         vocab_size: V; tokens are 0 .. V - 1, and 0 pads on the right.
-        authors: whether `token_mask` says who wrote each token.
+        authors: whether `token_mask` notes who wrote each token: 0 the world, 1 the policy.
     """
 
     window: int
@@ -151,7 +161,7 @@ class TextInterface:
 
     tokenizer: Any = None  # tokenizers.Tokenizer of the observation's `tokens`
     actions_are_tokens: bool = False  # an action is the next token of the text
-    observe_text: bool = False  # the views show decode()'s text in place of the fields
+    observe_text: bool = False  # observations of the views are decode()'s text in place of the fields
     decode: Callable[[Row], str] | None = None  # reads row.observation alone; default: its tokens, or its fields
     parse: Callable[[str, Row], Any] | None = None  # -> action; the views then take strings
     info: Callable[[Row], dict[str, Any]] | None = None  # what the string form adds to `info`
@@ -192,12 +202,14 @@ class World:
     solution: Callable[[Row], list] | None = None  # a best list of actions from the start of row.level
 
     def __post_init__(self) -> None:
-        """Refuse what the engine cannot run, with the reason."""
+        """Raise ValueError for what the engine cannot run, with the reason."""
         if tuple(self.state.names or ())[: len(HEADER)] != tuple(HEADER):
             raise ValueError("the state must be made by state_record(), which puts the engine's fields first")
+        # The header has bounds of its own, the same for every world (see engine.snapshot).
         observed, own = set(self.observation.names or ()), set(self.state.names or ()) - set(HEADER)
         if not observed <= set(self.bounds) <= observed | own:
             raise ValueError(f"bounds are for {sorted(self.bounds)}; the observation has {self.observation.names}")
+        # A snapshot may come from a stranger, and rules use states as indices without a check.
         unbounded = sorted(own - set(self.bounds))
         if unbounded and self.rules.valid is None:
             raise ValueError(

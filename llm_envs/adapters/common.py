@@ -1,8 +1,8 @@
-"""What the views share: drawing a row, beginning some rows, and what one row shows and tells."""
+"""What the views share: drawing a row, beginning some rows, the observation and the `info` of one row."""
 
 import secrets
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -56,17 +56,25 @@ def begin_rows(
     rows: np.ndarray | None = None,
     levels: Any = None,
 ) -> None:
-    """Call `BatchEnv.reset_rows`; in a list of seeds some may be None, and those rows continue their streams."""
+    """Call `BatchEnv.reset_rows`; in a list of seeds some may be None, and those rows continue their streams.
+
+    Raises:
+        TypeError, ValueError: a seed, mask or level of the wrong kind, shape or range; no row has changed.
+        RuntimeError: only some rows are to begin before all have begun once.
+    """
     if seed is None or not isinstance(seed, (list, tuple)) or None not in seed:
-        batch.reset_rows(seed, rows=rows, levels=levels)  # type: ignore[arg-type]
+        batch.reset_rows(cast("int | Sequence[int] | None", seed), rows=rows, levels=levels)  # no None in the list
         return
     if len(seed) != batch.num_envs:
         raise ValueError(f"seed has {len(seed)} entries; it must have {batch.num_envs}, one a row")
+    # `filled` gives the others the seed that they would have in a seeded batch; it is used only where `given` holds, or
+    # where nothing has begun.
     given = np.array([one is not None for one in seed])
     filled = [batch.seed + i if one is None else one for i, one in enumerate(seed)]
     if not batch.started:  # nothing to continue yet: those rows have the seeds that the batch was made with
         batch.reset_rows(filled, rows=rows, levels=levels)
         return
+    # BatchEnv.reset takes seeds for all of its rows or for none: two resets of disjoint sets of rows.
     chosen = np.ones(batch.num_envs, bool) if rows is None else rows
     if (given & chosen).any():  # first: it refuses bad seeds and levels before anything has changed
         batch.reset_rows(filled, rows=given & chosen, levels=levels)
@@ -78,6 +86,7 @@ def begin_rows(
 
 def as_observation(batch: BatchEnv, obs: Mapping[str, np.ndarray]) -> Any:
     """Return one row's fields as what its space holds: a text, or copies."""
+    # Copies, since the fields are views that the next step overwrites; Gymnasium's users keep observations.
     if batch.world.shows_text:
         return batch.decode_row(obs)
     return {name: value.copy() for name, value in obs.items()}
@@ -89,6 +98,6 @@ def signal_keys(batch: BatchEnv) -> dict[str, str]:
 
 
 def reset_info(batch: BatchEnv, row: int) -> dict[str, Any]:
-    """Return a row's `info` after a reset: its level, 0 for every signal, and what a world with strings tells."""
+    """Return a row's `info` after a reset: its level, 0 for every signal, and what the world's string form adds."""
     info = {"level": batch.level_index[row], **dict.fromkeys(signal_keys(batch).values(), np.float32(0))}
     return info | batch.info(row) if batch.world.uses_strings else info

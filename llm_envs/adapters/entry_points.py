@@ -1,7 +1,7 @@
 """What Gymnasium loads for an id: `single/ID` and `vector/ID` of this module, each a function of the options alone.
 
 An entry point knows its id itself. Were the id a keyword of one function for all, `gym.make("Nav/FourRooms-v0",
-world_id="Text/Coin-v0")` would make another world than it says.
+world_id="Text/Coin-v0")` would make another world than its id names.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ KINDS: dict[str, Callable[..., gym.Env | gym.vector.VectorEnv]] = {"single": mak
 
 
 class EntryPoint:
-    """Makes the environments of one id; `metadata` tells Gymnasium the render modes before there is one."""
+    """Makes the environments of one id; from `metadata` Gymnasium knows the render modes before one is made."""
 
     metadata = METADATA
 

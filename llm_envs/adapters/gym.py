@@ -74,6 +74,7 @@ def make_vector(
     if "autoreset" in options:
         raise TypeError("gym.make_vec got an unexpected keyword argument 'autoreset'; it takes autoreset_mode")
     mode = AutoresetMode(autoreset_mode)
+    # -1: how Gymnasium's registry writes "no limit".
     limit = {} if max_episode_steps in (None, -1) else {"max_episode_steps": max_episode_steps}
     world, settings = prepare(world_id, _with_seed(options) | limit)
     batch = BatchEnv(world, num_envs, autoreset=batch_autoreset(mode, world.uses_strings), **settings)
@@ -89,11 +90,11 @@ class GymEnv(gym.Env):
     """One row as a Gymnasium environment; made by `gym.make(id, **config)`.
 
     `info` has `signals/NAME`, a float32 scalar, for every unweighted reward term of the step (0 after a reset),
-    `level`, which of the split's levels the episode plays, and what a world with strings tells beside its text. A copy
+    `level`, which of the split's levels the episode plays, and what the world's string form adds. A copy
     or a pickle continues bit for bit.
 
     Args:
-        batch: the batch to show, of one row and with autoreset="never".
+        batch: of one row and with autoreset="never".
         render_mode: "ansi", "human" or "rgb_array".
 
     Raises:
@@ -119,16 +120,17 @@ class GymEnv(gym.Env):
 
     def _bind(self) -> None:
         """Keep views of the one row: looking them up costs as much as a step."""
+        # value[0] of (1, ...) arrays: live views of shape (...), in which the next step's results stand.
         now = self.batch.arrays
         self._fields = {name: value[0] for name, value in now.obs.items()}
         self._signals = [(key, now.signals[name]) for name, key in signal_keys(self.batch).items()]
-        self._level = now.final_level
+        self._level = now.final_level  # the level that the step was taken in
         self._reward, self._terminated, self._truncated = now.reward, now.terminated, now.truncated
         self._over = self.batch.records[0]["over"]
         self._action = self.batch.action_buffer
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return all but the views, which `__setstate__` binds to the copied batch."""
+        """Return all but the views, which `__setstate__` makes of the copied batch."""
         return {name: value for name, value in vars(self).items() if name not in self._VIEWS}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -137,7 +139,7 @@ class GymEnv(gym.Env):
         self._bind()
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, dict]:
-        """Begin the next episode.
+        """Begin the next episode; return its first observation and info.
 
         Args:
             seed: makes it the first of that seed's episodes; None continues the stream of random numbers and levels.
@@ -147,6 +149,7 @@ class GymEnv(gym.Env):
             ValueError: an unknown option, or a level out of range; nothing has changed.
         """
         level = check_level(self.batch, options)
+        # The batch first: it refuses a bad seed, and then Gymnasium's generator must not change either.
         self.batch.reset_rows(seed, levels=None if level is None else [level])
         super().reset(seed=seed)
         if self.render_mode == "human":
@@ -154,23 +157,30 @@ class GymEnv(gym.Env):
         return self._observe(), reset_info(self.batch, 0)
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
-        """Take one step. ValueError for an illegal action, RuntimeError after the end; the state is then unchanged.
+        """Take one step; return observation, reward, terminated, truncated, info.
 
         A typed command may be longer than the action space's texts, or of other letters: the game answers that it does
         not understand. The space is for `sample`.
+
+        Raises:
+            ValueError: an illegal action; the state is unchanged.
+            RuntimeError: after the end of the episode, or before the first reset.
         """
         if self._over[0] or not self.batch.started:
             raise RuntimeError("the episode is over: call reset()" if self._over[0] else "call reset() before step()")
+        # Parsed or checked before anything is written: an action that raises leaves the state as it was.
         if self._typed:
             self._action[0] = self.batch.parse_row(action, 0)
             self.batch.step_rows()
         elif self._discrete:
+            # `True` has an __index__, 1, but as an action it is a mistake.
             if isinstance(action, (bool, float)) or not self.action_space_holds(action):
                 raise ValueError(f"the action is {action!r}; it must be an integer from 0 to {len(self._legal) - 1}")
             self._action[0] = action
             self.batch.step_rows()
         else:
             self.batch.step_rows(np.asarray(action)[None])
+        # value[0] of an array of numbers is a copy, a NumPy scalar.
         info = {key: value[0] for key, value in self._signals}
         info["level"] = self._level[0]
         if self._texts:
@@ -197,5 +207,5 @@ class GymEnv(gym.Env):
         return self.batch.action_masks()[0]
 
     def render(self) -> Any:
-        """Return a text or a picture, or print, as `render_mode` says."""
+        """Return a text or a picture, or print one, by `render_mode`."""
         return draw(self.batch, 0, self.render_mode)

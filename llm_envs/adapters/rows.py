@@ -51,9 +51,11 @@ class Rows:
 
     def _reset(self, row: int, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, dict]:
         """Begin the next episode of one row, as `GymEnv.reset` does; no other row changes."""
+        # A seed a row, of which only this row's is read.
         n, level = self.batch.num_envs, check_level(self.batch, options)
         levels = None if level is None else [level if i == row else None for i in range(n)]
         begin_rows(self.batch, None if seed is None else [seed] * n, np.arange(n) == row, levels)
+        # (N, ...) -> (...)
         fields = {name: value[row] for name, value in self.batch.to_host().obs.items()}
         return as_observation(self.batch, fields), reset_info(self.batch, row)
 
@@ -63,6 +65,7 @@ class Rows:
         Raises:
             AttributeError: there is none of this name.
         """
+        # What a wrapper or callback wrote comes first: it must read it back.
         if name in self.written:
             return [self.written[name][row] for row in rows]
         if name in METHODS:  # sb3_contrib asks so whether there are action masks
@@ -80,12 +83,12 @@ class Rows:
         return [value for _ in rows]
 
     def set(self, name: str, values: Sequence[Any], rows: Iterable[int]) -> None:
-        """Write an attribute of each of the rows, one value a row."""
+        """Write an attribute of each of the rows, one value a row; ValueError for more or fewer values than rows."""
         every = range(self.batch.num_envs)
         try:
             known = self.get(name, every)
         except AttributeError:
-            known = [None for _ in every]
+            known = [None for _ in every]  # what `get` then returns for rows that were never written
         for row, value in zip(rows, values, strict=True):
             known[row] = value
         self.written[name] = known

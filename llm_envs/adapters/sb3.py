@@ -33,7 +33,7 @@ class TensorVecEnv(VecEnv):
         options: as `llm_envs.make_batch`: device, seed, split, order, group_size, weights, rewards, the world's own.
 
     Raises:
-        ValueError: the world shows or takes strings, for which SB3 has no spaces, the batch does not reset itself, or
+        ValueError: observations or actions are strings, for which SB3 has no spaces; the batch does not reset itself; or
             an unknown render mode.
     """
 
@@ -64,7 +64,7 @@ class TensorVecEnv(VecEnv):
         return torch.device(self.batch.device)
 
     def reset_tensor(self, seed: int | None = None) -> dict[str, torch.Tensor]:
-        """Begin a new episode in every row; return live observations."""
+        """Begin a new episode in every row; return live observations, (N, ...) each."""
         return self.batch.reset(seed)
 
     def step_tensor(self, actions: torch.Tensor) -> Step:
@@ -78,12 +78,13 @@ class TensorVecEnv(VecEnv):
 
         The options of a row are {"level": k}, the k-th of the split's levels; ValueError for others.
         """
+        # SB3 keeps one dict of options and one seed or None a row, and forgets them after one reset.
         levels = [check_level(self.batch, options) for options in self._options]
         begin_rows(self.batch, self._seeds, levels=levels)
         self._reset_seeds()
         self._reset_options()
         self.reset_infos = [self._begun_info(level) for level in self.batch.level_index]
-        return self.batch.to_host().obs  # type: ignore[return-value]
+        return self.batch.to_host().obs
 
     def step_async(self, actions: np.ndarray) -> None:
         """Keep the actions for `step_wait`."""
@@ -97,15 +98,17 @@ class TensorVecEnv(VecEnv):
         """
         actions, self._pending = self._pending, None
         self.batch.step_rows(actions if self.batch.device == "cpu" else torch.as_tensor(actions, device=self.device))
+        # Copies, since SB3 keeps what it is given.
         now = self.batch.to_host()
         done = now.terminated | now.truncated
         infos: list[dict[str, Any]] = [{"TimeLimit.truncated": False, "level": level} for level in now.final_level]
         for i in np.flatnonzero(done).tolist():
+            # SB3 bootstraps the value of a truncated episode by this key; where the task ended too, there is nothing after.
             infos[i]["TimeLimit.truncated"] = bool(now.truncated[i] and not now.terminated[i])
             infos[i]["terminal_observation"] = {name: value[i] for name, value in now.final_obs.items()}
             infos[i] |= {key: now.signals[name][i] for name, key in self._signal_keys.items()}
             self.reset_infos[i] = self._begun_info(now.level[i])
-        return now.obs, now.reward, done, infos  # type: ignore[return-value]
+        return now.obs, now.reward, done, infos
 
     def _begun_info(self, level: np.int32) -> dict[str, Any]:
         """Return the info of a row that has just begun an episode."""

@@ -23,6 +23,7 @@ def observation_space(world: "World") -> spaces.Space:
 def _characters(world: "World") -> str:
     """Return what texts are made of: ASCII and the letters of the world's words, sorted."""
     words = world.tokenizer.get_vocab() if world.tokenizer else ()
+    # Sorted: two spaces of one world must be equal, and a seeded `sample` the same in every process.
     return "".join(sorted(set(string.printable).union(*words)))
 
 
@@ -35,12 +36,13 @@ def _longest(world: "World") -> int:
 
 
 def _box(world: "World", name: str) -> spaces.Box:
+    """Return the box of one field; a subarray type has its entries' type in `base`."""
     kind, (low, high) = world.observation[name], world.bounds[name]
     return spaces.Box(low, high, kind.shape or (1,), kind.base.type)
 
 
 def action_space(world: "World") -> spaces.Space:
-    """Return the space of one row's action."""
+    """Return the space of one row's action: Text, Discrete, or Box of float32."""
     if world.takes_text:
         return spaces.Text(LONGEST_COMMAND, min_length=0, charset=_characters(world))
     if isinstance(world.actions, int):

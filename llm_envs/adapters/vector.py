@@ -36,7 +36,7 @@ class GymVectorEnv(gym.vector.VectorEnv):
     each beside its mask, in the layout of Gymnasium's SyncVectorEnv. A copy or a pickle continues bit for bit.
 
     Args:
-        batch: the batch to show.
+        batch: the rows.
         render_mode: "ansi", "human" or "rgb_array".
         copy: hand out copies of the observations; False for live views, valid until the next step.
         autoreset_mode: the batch's own if None. SAME_STEP of a world with strings needs a batch with autoreset="never":
@@ -90,8 +90,8 @@ class GymVectorEnv(gym.vector.VectorEnv):
         Args:
             seed: row i begins as a single environment seeded `seed + i`, or with a list `seed[i]`; None, also in the
                 list, continues a row's stream of random numbers and levels.
-            options: "reset_mask", (N,) bool, the rows that begin anew; "level", one for all rows or a list of N, of
-                which None means drawn.
+            options: "reset_mask", (N,) bool, the rows that begin an episode; "level", one for all rows or a list of N,
+                of which None means drawn.
 
         Raises:
             TypeError, ValueError: a mask, seed, level or option of the wrong kind, shape or range; no row has changed.
@@ -117,15 +117,18 @@ class GymVectorEnv(gym.vector.VectorEnv):
         return mask
 
     def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Step every row; ValueError for illegal actions, and then no row has moved.
+        """Step every row; return observations, rewards (N,) float64, terminated, truncated (N,) bool each, and infos.
 
-        With NEXT_STEP a row whose episode has ended begins the next one, whatever its action; with DISABLED it must be
-        reset before: RuntimeError.
+        With NEXT_STEP a row whose episode has ended begins the next one, whatever its action.
+
+        Raises:
+            ValueError: illegal actions; no row has moved.
+            RuntimeError: before the first reset; or, with DISABLED, a row's episode has ended and it was not reset.
         """
         same_step = self.autoreset_mode is AutoresetMode.SAME_STEP
         ended = None
         if not same_step:
-            ended = self.batch.over
+            ended = self.batch.over  # (N,) bool, before this step
             if self.autoreset_mode is AutoresetMode.DISABLED and ended.any():
                 over = np.flatnonzero(ended).tolist()
                 raise RuntimeError(f"the episodes of the rows {over} are over: reset them, by options['reset_mask']")
@@ -133,6 +136,7 @@ class GymVectorEnv(gym.vector.VectorEnv):
             actions = self._parse(actions, ended)
         self.batch.step_rows(actions)
         now = self.batch.arrays
+        # Copies: `now` is live. SyncVectorEnv's rewards are float64.
         terminated, truncated = now.terminated.copy(), now.truncated.copy()
         done, rewards = terminated | truncated, now.reward.astype(np.float64)
         finals: dict[str, Any] = {}
@@ -141,7 +145,7 @@ class GymVectorEnv(gym.vector.VectorEnv):
             if self._texts:  # only now that the last texts have been read
                 self.batch.reset_rows(rows=done)
         # Signals are those of a step: a row that has just begun an episode took none.
-        stepped = ~done if same_step else ~ended  # type: ignore[operator]
+        stepped = ~done if ended is None else ~ended
         infos = self._infos(np.ones(self.num_envs, bool), stepped) | finals
         return self._observations(), rewards, terminated, truncated, infos
 
@@ -176,6 +180,7 @@ class GymVectorEnv(gym.vector.VectorEnv):
     def _final_infos(self, done: np.ndarray) -> dict[str, Any]:
         """Return `final_obs` and `final_info` of the rows whose episode has ended in this step, `done` (N,) bool."""
         now = self.batch.arrays
+        # An array of objects: the rows that did not end have None, as in SyncVectorEnv.
         obs, info = np.full(self.num_envs, None, dtype=object), self._arrays(now.final_level, done, done)
         for i in np.flatnonzero(done).tolist():
             obs[i] = as_observation(self.batch, {name: value[i] for name, value in now.final_obs.items()})
@@ -198,11 +203,12 @@ class GymVectorEnv(gym.vector.VectorEnv):
         return self.batch.action_masks()
 
     def render(self) -> tuple | None:
-        """Return every row as text or picture, as `render_mode` says."""
+        """Return every row as text or picture, by `render_mode`."""
         return tuple(draw(self.batch, i, self.render_mode) for i in range(self.num_envs))
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         """Return what each row's method returns, or its attribute; AttributeError for what a row does not have."""
+        # Gymnasium's `call` serves attributes and methods alike.
         every = range(self.num_envs)
         return tuple(self._rows.call(name, every, *args, **kwargs) if name in METHODS else self._rows.get(name, every))
 
@@ -219,7 +225,8 @@ class GymVectorEnv(gym.vector.VectorEnv):
 
 
 def batch_autoreset(mode: AutoresetMode, strings: bool) -> str:
-    """Return the `autoreset` of the batch behind a mode."""
+    """Return the `autoreset` of the batch behind a mode; `strings`: whether the world has texts."""
+    # The batch would begin the next episode within the step, and the texts of the last one could not be read any more.
     if mode is AutoresetMode.SAME_STEP and strings:
         return "never"
     return next(autoreset for autoreset, served in MODES.items() if served is mode)

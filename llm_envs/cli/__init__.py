@@ -1,4 +1,4 @@
-"""The command line, `llm-envs`. Exit codes: 1 where `check` found a broken law, 2 for bad arguments."""
+"""The command line, `llm-envs`. Exit codes: 1 where `check` found a broken invariant, 2 for bad arguments."""
 
 import inspect
 import sys
@@ -43,9 +43,11 @@ def card(world_id: str) -> str:
 
 def action_words(world: World) -> tuple[str, ...]:
     """Return a name for each discrete action: the world's own, or the tokens where the actions are the tokens."""
-    if world.action_names or world.tokenizer is None or world.tokenizer.get_vocab_size() != world.actions:
+    if world.action_names or world.tokenizer is None:
         return world.action_names
-    return tuple(map(world.tokenizer.id_to_token, range(world.actions)))  # type: ignore[arg-type]
+    # Where an action is a command's number, it is no token, though the observation has tokens.
+    size = world.tokenizer.get_vocab_size()
+    return tuple(map(world.tokenizer.id_to_token, range(size))) if size == world.actions else ()
 
 
 def list_worlds() -> None:
@@ -100,8 +102,9 @@ def play_episodes(env: GymEnv, seed: int) -> None:
     words = action_words(env.batch.world)
     if words and not env.batch.world.takes_text:
         print("actions:", ", ".join(f"{i} {word}" for i, word in enumerate(words)))
-    while play_episode(env, words, seed):
-        seed = None  # type: ignore[assignment]  # the next episodes follow from the first
+    given: int | None = seed
+    while play_episode(env, words, given):
+        given = None  # the next episodes continue the first one's stream
     print("\nBye.")
 
 
@@ -152,35 +155,37 @@ def understand(typed: str, world: World, words: tuple[str, ...]) -> Any:
 def bench(world_id: Id, settings: Settings = (), num_envs: int = 4096, seconds: float = 2.0) -> None:
     """Time random play, observations and new episodes included: one environment, then a batch of --num-envs rows."""
     with refusing(PROGRAM):
-        options, threads = parse_values(*settings), numba_config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+        options, threads = parse_values(*settings), numba_config.NUMBA_NUM_THREADS
         single = make_single(world_id, **options)
         batches = {n: make_batch(world_id, num_envs, threads=n, **options) for n in sorted({1, threads})}
     single.reset(seed=0)
     actions: list = [random_actions(single.batch, np.random.default_rng(k))[0] for k in range(64)]
 
-    def step_one(k: int) -> None:
-        *_, terminated, truncated, _ = single.step(actions[k])
+    def step_one(action: Any) -> None:
+        *_, terminated, truncated, _ = single.step(action)
         if terminated or truncated:
             single.reset()
 
     table = Table("rows", "threads", "million steps/s")
-    table.add_row("1 (gym.Env)", "1", f"{rate(step_one, seconds) / 1e6:.3f}")
+    table.add_row("1 (gym.Env)", "1", f"{rate(step_one, actions, seconds) / 1e6:.3f}")
     for n, batch in batches.items():
         batch.reset_rows(seed=0)
         drawn = [random_actions(batch, np.random.default_rng(k)) for k in range(64)]
-        steps = rate(lambda k, batch=batch, drawn=drawn: batch.step_rows(drawn[k]), seconds) * num_envs  # type: ignore[misc]
+        steps = rate(batch.step_rows, drawn, seconds) * num_envs
         table.add_row(f"{num_envs:,}", str(n), f"{steps / 1e6:.2f}")
     console().print(table)
 
 
-def rate(step: Callable[[int], None], seconds: float) -> float:
-    """Return how often a second `step(k)` runs, k from 0 to 63, after a warm-up."""
-    done, start, now = -64, 0.0, 0.0
+def rate(step: Callable[[Any], None], actions: list, seconds: float) -> float:
+    """Return how often a second `step(action)` runs, over and over the `actions`, after one round of warm-up."""
+    # The first round compiles, or loads what was compiled: it counts as no steps, and the clock starts at its end.
+    done, start, now = -len(actions), 0.0, 0.0
     while done <= 0 or now - start < seconds:
-        for k in range(64):
-            step(k)
-        done, now = done + 64, time.perf_counter()
-        start = start or now  # the first round is the warm-up
+        for action in actions:
+            step(action)
+        # The clock is read once a round, so that reading it is no part of a step.
+        done, now = done + len(actions), time.perf_counter()
+        start = start or now
     return done / (now - start)
 
 

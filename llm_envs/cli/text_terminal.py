@@ -16,6 +16,7 @@ from rich.text import Text
 
 from llm_envs.cli.text_map import Exit, draw_map
 from llm_envs.registration import find, make_batch
+from llm_envs.text.compiler.pool import Pool
 from llm_envs.text.compiler.symbols import SymbolTable
 from llm_envs.text.language.replies import RESTART_PROMPT, TEMPLATES
 from llm_envs.text.model.game import DIRECTIONS
@@ -209,11 +210,20 @@ class Terminal:
         """Return what the game tells of its state."""
         return self.batch.info(0)
 
+    @property
+    def pool(self) -> Pool:
+        """The games of the world."""
+        from llm_envs.text.interface.expert import Solutions  # not at the top: it loads the solver
+
+        solution = self.batch.world.solution
+        assert isinstance(solution, Solutions), "is_text_game() has asked for a world of games"
+        return solution.pool
+
     def symbols(self) -> SymbolTable:
         """Return the names of the game that is played."""
         states, levels = self.batch.records
-        pool = self.batch.world.solution.pool  # type: ignore[union-attr]
-        return pool.symbols[int(levels[int(states[0]["level"])]["key"])]
+        # A level's index counts the split's levels, its key the pool's games.
+        return self.pool.symbols[int(levels[int(states[0]["level"])]["key"])]
 
     def way_to_win(self) -> tuple[list[str], bool] | None:
         """Return commands that win from here, and whether they are the fewest; None where none are found."""
@@ -221,9 +231,8 @@ class Terminal:
 
         states, levels = self.batch.records
         index = int(states[0]["level"])
-        pool = self.batch.world.solution.pool  # type: ignore[union-attr]
         with self.console.status("thinking ..."):
-            found = solve_level(levels[index : index + 1], pool.size, states.copy(), limit=HINT_LIMIT)
+            found = solve_level(levels[index : index + 1], self.pool.size, states.copy(), limit=HINT_LIMIT)
         if not found or not found[0]:
             return None
         names = self.symbols().numbers.commands

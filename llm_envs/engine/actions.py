@@ -1,4 +1,4 @@
-"""What a user may pass to a batch: seeds, actions and weights, each refused with what was given and what is allowed."""
+"""Checks of a user's actions and weights: each error names what was given and what is allowed."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,15 @@ from llm_envs.world import World
 
 
 def check_actions(world: World, actions: np.ndarray, shape: tuple[int, ...]) -> None:
-    """Raise ValueError for actions of the wrong dtype, shape or range."""
+    """Raise ValueError for actions of the wrong dtype, shape or range.
+
+    Args:
+        world: whose `actions` are allowed.
+        actions: of any dtype and shape.
+        shape: that they must have, (N,) or (N, *shape of one).
+    """
+    # In this order: a range means nothing before the kind and the shape are right. Any integer or float type fits, since
+    # it is cast into the action buffer; bool does not: as an action it is most often a mistake.
     allowed = world.actions
     if isinstance(allowed, np.dtype):  # the rule itself refuses what its level does not have
         fits, wanted = actions.dtype == allowed, "texts"
@@ -23,6 +31,7 @@ def check_actions(world: World, actions: np.ndarray, shape: tuple[int, ...]) -> 
         raise ValueError(f"actions have shape {actions.shape}; it must be {tuple(shape)}")
     if isinstance(allowed, np.dtype):
         return
+    # Two reductions over the batch are cheaper than a mask of every entry; the error is about the worst ones.
     low, high = (0, allowed - 1) if isinstance(allowed, int) else (allowed.low, allowed.high)
     least, most = actions.min(), actions.max()
     if not (least >= low and most <= high):  # NaN fails too
@@ -30,7 +39,7 @@ def check_actions(world: World, actions: np.ndarray, shape: tuple[int, ...]) -> 
 
 
 def is_text(actions: Any) -> bool:
-    """Say whether actions are given as typed commands: a string, or a list or tuple that holds one."""
+    """Return whether actions are given as typed commands: a string, or a list or tuple that holds one."""
     return isinstance(actions, str) or (isinstance(actions, (list, tuple)) and any(isinstance(a, str) for a in actions))
 
 

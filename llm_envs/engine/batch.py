@@ -126,9 +126,9 @@ class BatchEnv(HostView, Saved):
             self._terms = RewardTerms(rewards, world.signals, num_envs, self.device)
 
     def _bind(self) -> None:
-        """Bind the drivers' arguments once: looking them up costs more than a step of one row."""
+        """Collect the drivers' arguments once: looking them up costs more than a step of one row."""
         actions = self._actions.records
-        if isinstance(self.world.actions, int):
+        if isinstance(self.world.actions, int):  # the rule gets the number, not a record that holds it
             actions = actions.view(np.int64)
         shared = tuple(b.records for b in (self._setup, self._levels, self._states, self._observations))
         self._reset_arguments = (*shared, self._requests.records)
@@ -156,7 +156,7 @@ class BatchEnv(HostView, Saved):
         """The actions of the last step, (N,) int64 or (N, *shape) float32, a live view."""
         return self._actions.tensors[self._action_field]
 
-    # ------------------------------------------------------------------ what is done
+    # ------------------------------------------------------------------ episodes
 
     def reset(
         self,
@@ -170,7 +170,7 @@ class BatchEnv(HostView, Saved):
         Args:
             seed: row i then draws what a single environment seeded `seed + i` draws, or with N seeds `seed[i]`; None
                 continues each row's own stream of random numbers and levels.
-            rows: (N,) bool, the rows that begin anew; the others stay as they are. None for all of them.
+            rows: (N,) bool, the rows that begin an episode; the others stay as they are. None for all of them.
             levels: (N,) indices into the split's `num_levels` levels; None (of a row: None or -1) draws them.
 
         Raises:
@@ -194,6 +194,7 @@ class BatchEnv(HostView, Saved):
         self, seed: int | Sequence[int] | None = None, *, rows: Any = None, levels: Sequence[int | None] | None = None
     ) -> None:
         """`reset` without its views; `arrays` and `tensors` have them."""
+        # Everything is checked before anything is written, so that an error changes no row.
         requests = level_requests(rows, levels, self.num_envs, self.num_levels)
         seeds = self._seeds if seed is None else row_seeds(seed, self.num_envs)
         chosen = requests != LEAVE
@@ -252,7 +253,7 @@ class BatchEnv(HostView, Saved):
         """Step, and add the reward terms; if one of them raises, undo the step and let the exception through."""
         saved, values = self.save_buffers(), self._terms.save()
         before = {name: value.clone() for name, value in self.tensors.obs.items()}
-        # Rows that begin an episode in this step: no transition of theirs is paid for.
+        # Rows that begin an episode in this step have no transition: the terms give them 0.
         begun = self._states.tensors["over"].bool() if self.autoreset == "next_step" else None
         try:
             self._step_driver(*self._step_arguments)
@@ -269,7 +270,7 @@ class BatchEnv(HostView, Saved):
         twin = BatchEnv.__new__(BatchEnv)
         memo[id(self)] = twin
         memo[id(self.identity)] = self.identity  # immutable, and its configuration may hold a whole pool
-        twin.__init__(self.world, self.num_envs, **copy.deepcopy(self._settings, memo))  # type: ignore[misc]
+        BatchEnv.__init__(twin, self.world, self.num_envs, **copy.deepcopy(self._settings, memo))
         twin.__setstate__(self.__getstate__())
         return twin
 

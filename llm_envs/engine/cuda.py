@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 THREADS = 128  # a block; rules branch by row, so that larger blocks only wait longer for their slowest row
 BLOCKS = 65_536  # at most; rows beyond BLOCKS * THREADS are further rounds of the grid
-SIMULATED = bool(numba.config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
+SIMULATED = bool(numba.config.ENABLE_CUDASIM)
 STATES = 2  # place of the states among the drivers' arguments
 
 
@@ -78,6 +78,7 @@ class DeviceRecords:
             self.records = cuda.to_device(np.zeros(count, kind).view(np.recarray))  # "to" host memory of its own
             self._bytes = torch.from_numpy(np.asarray(self.records.view(np.uint8))).zero_()  # padding too
         else:
+            # Torch allocates, Numba gets a view: one allocator keeps the books, and tensors need no copy.
             self._bytes = torch.zeros(count * kind.itemsize, dtype=torch.uint8, device=device)
             with torch.cuda.device(device):
                 self.records = cuda.as_cuda_array(self._bytes).view(kind)
@@ -95,9 +96,14 @@ class DeviceRecords:
     def _field(self, name: str) -> "torch.Tensor":
         import torch
 
-        kind, offset = self.kind.fields[name][:2]  # type: ignore[index]
+        fields = self.kind.fields
+        assert fields is not None, "a record type has fields"
+        kind, offset = fields[name][:2]
+        # (N * itemsize,) bytes -> (N, itemsize) -> the field's own columns (N, bytes of the field): still a view
         rows = self._bytes.view(-1, self.kind.itemsize)[:, offset : offset + kind.itemsize]
         shape = kind.shape or ((1,) if self.columns else ())
+        # -> (N, entries) of the field's type -> (N, *shape). Torch demands that the record's size and the offset are
+        # multiples of the entry's size, which aligned records fulfil.
         return rows.view(getattr(torch, kind.base.name)).view(-1, *shape)
 
     @property
@@ -112,7 +118,7 @@ class DeviceRecords:
         return self._bytes.cpu().numpy().tobytes()
 
     def copy(self) -> "torch.Tensor":
-        """Return a copy on the device that `write` takes back."""
+        """Return a copy on the device for `write` to restore."""
         return self._bytes.clone()
 
     def write(self, raw: "bytes | np.ndarray | torch.Tensor") -> None:
@@ -122,6 +128,7 @@ class DeviceRecords:
         if isinstance(raw, torch.Tensor):
             self._bytes.copy_(raw)
             return
+        # A bytearray, since torch warns of a buffer that it may not write to.
         data = bytearray(raw if isinstance(raw, bytes) else raw.tobytes())
         self._bytes.copy_(torch.frombuffer(data, dtype=torch.uint8))
 
@@ -143,6 +150,7 @@ def grid(n):
 
 def sources(rules: "Rules", legal: Callable, jit: Callable) -> tuple[Callable, Callable]:
     """Return `jit` of (reset_rows, step_rows) with the rules and a loop over the grid."""
+    # Rules are compiled for the CPU and for the GPU from the same njit functions; numba-cuda takes these as they are.
     names = kernels.rule_names(rules, legal, numba.njit) | {"rows": cuda.jit(grid, device=True)}
     return specialise(kernels.reset_rows, jit, **names), specialise(kernels.step_rows, jit, **names)
 
@@ -157,6 +165,7 @@ def drivers(world: "World", device: str) -> Drivers:
     """Return what runs a batch on `device`."""
     require(device)
     place = torch_device(device)
+    # With the GPU's number in it: a kernel is loaded into one device.
     made = _kernels(world.rules, kernels.legality(world), place)
     launcher = _simulation if SIMULATED else _launcher
     return Drivers(records_on(device), launcher(made[0], place), launcher(made[1], place), place)
@@ -181,6 +190,7 @@ def _launcher(kernel: Any, device: str) -> Callable:
 
     def launch(*arguments: Any) -> None:
         with torch.cuda.device(device):
+            # Of this moment, not of the first call: in a CUDA graph's capture torch's current stream is another one.
             key = torch.cuda.current_stream().cuda_stream, arguments[STATES].shape[0]
             if key not in configured:
                 stream = cuda.external_stream(key[0]) if key[0] else 0  # 0 is the default stream, for both

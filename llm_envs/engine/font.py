@@ -74,6 +74,7 @@ DRAWINGS = """
 
 def _read_drawings() -> np.ndarray:
     """Return the glyphs, (96, 10, 6) bool: the character `chr(FIRST + k)` is number k, the box the last."""
+    # blocks of rows of sixteen pieces: rows run across the glyphs, so that the source can be looked at
     blocks = [[line.split() for line in block.splitlines()] for block in DRAWINGS.strip().split("\n\n")]
     glyphs = np.zeros((GLYPHS_PER_BLOCK * len(blocks), CELL_HEIGHT, CELL_WIDTH), bool)
     for b, rows in enumerate(blocks):
@@ -89,5 +90,6 @@ BOX = len(GLYPHS) - 1
 
 def glyph_numbers(text: str) -> np.ndarray:
     """Return the number of each character's glyph, (len(text),) int64."""
+    # UTF-32: one code point of 4 bytes for every character, whatever its width elsewhere.
     codes = np.frombuffer(text.encode("utf-32-le", errors="replace"), np.uint32).astype(np.int64) - FIRST
     return np.where((codes >= 0) & (codes < BOX), codes, BOX)

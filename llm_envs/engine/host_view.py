@@ -1,4 +1,4 @@
-"""What a batch shows on the host: NumPy copies of a step, texts, pictures, masks, and where its rows stand."""
+"""A batch as seen from the host: NumPy copies of a step, texts, pictures, masks, and the position of its rows."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -46,9 +46,11 @@ class HostView:
 
     def _step_view(self, kind: str) -> Step:
         """Return (and keep) the Step whose entries are views of kind "arrays" or "tensors"."""
+        # Made once: the buffers are never replaced, and to make their views costs more than a step of one row.
         if kind not in self._views:
             outcome = getattr(self._outcomes, kind)
             signals = {name: outcome["values"][:, k] for k, name in enumerate(self.world.signals)}
+            # The world's signals lie in the outcome records, (N, signals) float32; the values of `rewards` are tensors.
             terms = self._terms.values if self._terms else {}
             signals |= terms if kind == "tensors" else {name: value.numpy() for name, value in terms.items()}
             self._views[kind] = Step(
@@ -104,8 +106,9 @@ class HostView:
         return self._states.tensors[name].cpu().numpy()
 
     def decode(self, obs: Mapping[str, Any]) -> list[str]:
-        """Return observations, (M, ...) arrays or tensors, as M texts."""
+        """Return observations, (M, ...) arrays or tensors of any device, as M texts; M need not be N."""
         host = {name: np.asarray(value.cpu() if hasattr(value, "cpu") else value) for name, value in obs.items()}
+        # One by one: a world's `decode` takes one row, and texts are for people and judges, not for the training loop.
         count = len(next(iter(host.values())))
         return [self.decode_row({name: value[i] for name, value in host.items()}) for i in range(count)]
 
@@ -133,14 +136,21 @@ class HostView:
             raise ValueError(f"{self.identity.world_id} reads no text {where}; actions must be numbers")
         if isinstance(texts, str) or len(texts) != self.num_envs:
             raise ValueError(f"actions are {texts!r}; they must be a list of {self.num_envs} strings, one a row")
-        kind = np.int64 if isinstance(self.world.actions, int) else self.world.actions
-        return np.array([self.parse_row(text, i) for i, text in enumerate(texts)], kind)  # type: ignore[arg-type]
+        kind = np.dtype(np.int64) if isinstance(self.world.actions, int) else self.world.actions
+        assert isinstance(kind, np.dtype), "a command is a number or a record, never a vector"
+        return np.array([self.parse_row(text, i) for i, text in enumerate(texts)], kind)  # (N,)
 
     def parse_row(self, text: str, i: int) -> Any:
-        """Return what a typed command means in the state of row i of a world that reads text."""
+        """Return what a typed command means in the state of row i of a world that reads text, one action.
+
+        Raises:
+            ValueError: `text` is no string.
+        """
         if not isinstance(text, str):
             raise ValueError(f"actions[{i}] is {text!r}; it must be a string")
-        return self.world.text.parse(text, self.row(i))  # type: ignore[union-attr, misc]
+        parse = self.world.text.parse if self.world.text is not None else None
+        assert parse is not None, "callers ask `takes_text` first"
+        return parse(text, self.row(i))
 
     def info(self, row: int) -> dict[str, Any]:
         """Return what the world's string form adds to `info` for row `row`; {} where it adds nothing."""
@@ -172,7 +182,7 @@ class HostView:
         return display.render(self.row(row)) if display is not None and display.render is not None else self.text(row)
 
     def to_host(self) -> Step:
-        """Return the last step as NumPy copies, from any device."""
+        """Return the last step as NumPy copies, (N, ...), from any device."""
         if self._on_host:
             return copy.deepcopy(self.arrays)
         step = self.tensors
@@ -180,6 +190,7 @@ class HostView:
         def copied(group: dict) -> dict:
             return {name: value.cpu().numpy() for name, value in group.items()}
 
+        # Each `.cpu()` waits for the device: this is for adapters and tools that need NumPy anyway.
         groups = {name: copied(getattr(step, name)) for name in ("obs", "final_obs", "signals")}
         plain = ("reward", "terminated", "truncated", "level", "final_level")
         return Step(**groups, **{name: getattr(step, name).cpu().numpy() for name in plain})
@@ -189,6 +200,7 @@ class HostView:
         view, display = self.row(row), self.world.display
         if display is not None and display.frame is not None:
             return display.frame(view)
+        # The world's own picture, else the transcript with the policy's tokens in another colour, else any text.
         if self.world.tokenizer is not None and {"tokens", "length"} <= set(view.observation):
             return pictures.draw_transcript(self.world, view.observation, int(view.state.t), self.decode_row)
         return pictures.draw_text(self.render(row))

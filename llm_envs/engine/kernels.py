@@ -26,6 +26,8 @@ REQUEST = record(level=np.int64)  # what a reset asks of a row: the index of a l
 
 def setup_record(world: World) -> np.dtype:
     """Return the record of all that is constant while a batch lives: the world's params and the engine's settings."""
+    # The whole of it in one record, an argument of the kernels: as globals, settings would be compiled in, and every
+    # weight or time limit would make a kernel of its own.
     return record(
         params=world.params.dtype,
         weights=(np.float32, (len(world.signals),)),
@@ -58,6 +60,7 @@ def setup_values(world: World, weights: list[float], num_levels: int, stride: in
 
 def outcome_record(world: World) -> np.dtype:
     """Return the record of one step's result; `values` are the signals' bytes seen as a float vector."""
+    # `signals`, for the rules by name, and `values`, for the loop by number, are the same 4 * count bytes.
     signals = keep(np.dtype([(name, np.float32) for name in world.signals], align=True))
     count = len(world.signals)
     kind = np.dtype(
@@ -108,12 +111,15 @@ def legal_record(action, setup):
 
 def choose(state, setup, request):
     """Choose the level of the row's next episode, the requested one or the next of its stream, and reset its clock."""
+    # Counted from -1, and also for a requested level: the stream stands where drawing would have left it.
     state.episode += 1
     if request >= 0:
         state.level = request
     elif setup.stride > 0:
+        # A sweep: `stride` is the number of groups, so that in num_levels / stride episodes they play every level.
         state.level = (np.int64(state.stream) + np.int64(state.episode) * setup.stride) % setup.num_levels
     else:
+        # Hashed from the episode's number, not drawn from `rng`: how a policy plays does not change which levels follow.
         state.level = below(mix(state.stream + np.uint64(state.episode) * EPISODES), setup.num_levels)
     state.t = 0
     state.over = 0
@@ -136,15 +142,19 @@ def clear(outcome):
 
 def step_one(state, level, setup, action, observation, outcome):
     """Take one step of one row, observe, weight the signals, and return whether the episode is over."""
+    # Signals are zeroed here, so that a rule sets those that are not 0. The clock runs before the rule, which finds in
+    # `state.t` the number of the step that it takes, from 1 on.
     clear_outcome(outcome)
     state.t += 1
     terminated = False
     if legal(action, setup):
         terminated = step(state, level, setup.params, action, outcome.signals)
         observe(state, level, setup.params, observation)
+    # Noted before the next episode's level is chosen.
     outcome.level = state.level
     outcome.terminated = terminated
     outcome.truncated = 0 < setup.max_steps <= state.t  # both may hold on the last allowed step
+    # reward = sum_k weight_k * signal_k, in float32 and in the signals' order, on every device.
     reward = np.float32(0.0)
     for k in range(outcome.values.shape[0]):
         reward += setup.weights[k] * outcome.values[k]
@@ -169,11 +179,13 @@ def step_rows(setup, levels, states, observations, words, finals, actions, outco
     """
     for i in rows(states.shape[0]):
         if setup[0].autoreset == NEXT_STEP and states[i].over:
+            # Gymnasium's NEXT_STEP: this step's action is not played, and its reward is 0.
             clear_outcome(outcomes[i])
             choose_level(states[i], setup[0], DRAW)
             outcomes[i].level = states[i].level
             reset_row(states[i], levels[states[i].level], setup[0], observations[i])
         elif step_row(states[i], levels[states[i].level], setup[0], actions[i], observations[i], outcomes[i]):
+            # Before the reset below, which writes over the row's observation.
             for k in range(words.shape[1]):
                 finals[i, k] = words[i, k]
             if setup[0].autoreset == SAME_STEP:
@@ -183,6 +195,7 @@ def step_rows(setup, levels, states, observations, words, finals, actions, outco
 
 def rule_names(rules: Rules, legal: Callable, jit: Callable) -> dict[str, Any]:
     """Return what the templates' names mean under these rules, with the per-row templates made by `jit`."""
+    # Inner templates first: `specialise` binds names to functions that exist already.
     names = {"reset": rules.reset, "step": rules.step, "observe": rules.observe, "legal": jit(legal)}
     names |= {"choose_level": jit(choose), "clear_outcome": jit(clear)}
     return names | {"reset_row": specialise(reset_one, jit, **names), "step_row": specialise(step_one, jit, **names)}

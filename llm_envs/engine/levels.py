@@ -30,6 +30,7 @@ def percentile(levels: np.ndarray) -> np.ndarray:
     raw = named.view(np.uint8).reshape(len(levels), -1)
     # CRC-32 is linear: multiply before taking the top bits, or near levels fall into near places.
     codes = np.array([zlib.crc32(row.tobytes().rstrip(b"\0")) for row in raw], np.uint64)
+    # (code * golden ratio) mod 2^64, its upper 32 bits h, then floor(h * 100 / 2^32): a place from 0 to 99.
     spread = (codes * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32)
     return (spread * np.uint64(100) >> np.uint64(32)).astype(np.int64)
 
@@ -44,6 +45,7 @@ def select(world: World, split: str | None) -> np.ndarray:
     check_choice("split", split, SPLITS)
     if split == "all":
         return without_padding(world.levels)
+    # By place, not by index: where the pool grows, no held-out level moves into training.
     places, share = percentile(world.levels), SHARES[split]
     chosen = without_padding(world.levels[(places >= share.start) & (places < share.stop)])
     if not len(chosen):
@@ -59,6 +61,7 @@ def row_seeds(seed: int | Sequence[int], num_envs: int) -> np.ndarray:
     Raises:
         TypeError, ValueError: not an integer from 0 to 2^63 - 1, or not N of them.
     """
+    # One by one, so that the error names the seed; NumPy would cut a float off in silence.
     if isinstance(seed, (list, tuple, np.ndarray)):
         if len(seed) != num_envs:
             raise ValueError(f"seed has {len(seed)} entries; it must be an integer or {num_envs} of them, one a row")
@@ -80,6 +83,7 @@ def level_requests(rows: Any, levels: Sequence[int | None] | None, num_envs: int
         if isinstance(levels, str) or not hasattr(levels, "__len__") or len(levels) != num_envs:
             raise ValueError(f"levels is {levels!r}; it must be a list of {num_envs} levels, one a row")
         for i, level in enumerate(levels):
+            # None, or -1 for callers that keep their levels in an array, asks for the stream's next level.
             if level is not None and level != DRAW:
                 check_range(f"levels[{i}]", level, 0, num_levels - 1)
                 requests[i] = level
@@ -101,13 +105,15 @@ def seeded_states(kind: np.dtype, seeds: np.ndarray, group_size: int, order: str
     rows = np.arange(len(seeds))
     group = rows // group_size
     first = seeds[group * group_size]  # of the row's group
+    # As plain Python, over whole arrays; under NUMBA_DISABLE_JIT it is that already. It wraps at 2^64 by design.
     mixer = getattr(mix, "py_func", mix)
     with np.errstate(over="ignore"):
+        # Hashed: consecutive seeds, as rows have them, must not be near places in one generator's sequence.
         states["rng"] = mixer(mixer(seeds) ^ GOLDEN)
         if order == "sweep":
             # Consecutive groups sweep from consecutive levels: seeds are `group_size` apart, levels 1.
             states["stream"] = (first - (group * (group_size - 1)).astype(np.uint64)) % np.uint64(num_levels)
         else:
             states["stream"] = mixer(first + GOLDEN)
-    states["episode"] = -1
+    states["episode"] = -1  # none has begun; the first is number 0
     return states

@@ -1,7 +1,7 @@
 """Text as a picture: how a world without a drawing of its own becomes an `rgb_array`, in NumPy alone.
 
 A page has one size, whatever stands on it, since a video is made of equal frames: long lines are wrapped between words,
-and of a text that is longer than the page the end is shown, which is where a transcript grows.
+and of a text that is longer than the page the end is drawn, which is where a transcript grows.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -40,6 +40,7 @@ def wrap(text: str, columns: int) -> list[tuple[int, int]]:
         stop = start + len(paragraph)
         while stop - start > columns:
             space = text.rfind(" ", start + 1, start + columns + 1)
+            # A space just after the last column still ends the line: it is not drawn.
             end = space if space > 0 else start + columns
             lines.append((start, end))
             start = end + (space > 0)  # the space itself is not drawn
@@ -66,11 +67,13 @@ def draw_text(text: str, policy: Sequence[tuple[int, int]] = (), scale: int = SM
         colours[start:end] = 2
     numbers = glyph_numbers(text)
     cells, inks = np.zeros((lines, columns), np.int64), np.ones((lines, columns), np.uint8)
+    # cells: a glyph's number, inks: its colour, (lines, columns) each; rows that the text does not fill stay spaces.
     for y, (start, end) in enumerate(wrap(text, columns)[-lines:]):
         cells[y, : end - start], inks[y, : end - start] = numbers[start:end], colours[start:end]
     # (lines, columns, 10, 6) -> (lines, 10, columns, 6) -> one small picture of palette indices
     small = (GLYPHS[cells] * inks[:, :, None, None]).swapaxes(1, 2).reshape(lines * CELL_HEIGHT, columns * CELL_WIDTH)
     page = np.zeros((HEIGHT, WIDTH), np.uint8)
+    # (lines * 10, columns * 6) -> scale times as high and as wide, without blurring
     large = small.repeat(scale, 0).repeat(scale, 1)
     page[MARGIN : MARGIN + large.shape[0], MARGIN : MARGIN + large.shape[1]] = large
     return PALETTE[page]
@@ -92,7 +95,9 @@ def draw_transcript(
         """Return how many characters the first tokens are: their text begins the whole one, however they are joined."""
         return len(decode({**obs, "length": np.array([tokens])}))
 
+    # Tokens are not letters: where a token's text begins in the whole text, only decoding tells.
     spans = [(characters(start), characters(end)) for start, end in policy_tokens(world, obs, steps)]
+    # The scale follows from the window, not from the text of this step: all frames of a video have the same.
     longest = len(obs["tokens"]) * longest_token(world)
     return draw_text(decode(obs), spans, scale_for(longest))
 

@@ -32,8 +32,10 @@ class Records:
     """
 
     def __init__(self, count: int, kind: np.dtype, columns: bool = False) -> None:
+        # Zeros, the padding included: snapshots and digests are made of whole buffers.
         array = np.zeros(count, kind)
         self.kind, self.columns = kind, columns
+        # Compiled rules read fields as attributes; rules that run as plain Python need a recarray for that.
         self.records = array.view(np.recarray) if plain_python() else array
         self._array = array
 
@@ -48,7 +50,7 @@ class Records:
 
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:
-        """Each field as a NumPy view."""
+        """Each field as a NumPy view; nested records are left out, which torch has no type for."""
         return {name: self._field(name) for name in self.kind.names or () if self.kind[name].names is None}
 
     @cached_property
@@ -63,7 +65,7 @@ class Records:
         return self._array.tobytes()
 
     def copy(self) -> bytes:
-        """Return a copy that `write` takes back."""
+        """Return a copy for `write` to restore."""
         return self.read()
 
     def write(self, raw: bytes | np.ndarray) -> None:
@@ -74,6 +76,7 @@ class Records:
         """Return record i with attribute access, a live view."""
         return self._attributes[i]
 
+    # Kept, since `records` is an ordinary array where rules are compiled, and hooks are called once a row and step.
     @cached_property
     def _attributes(self) -> np.recarray:
         return self._array.view(np.recarray)

@@ -22,12 +22,14 @@ MAGIC = b"llm-envs snapshot 1\n"
 
 def layout(world: World) -> int:
     """Return a checksum of a world's records and rules."""
+    # The rules' code too: other rules could not continue the episode as the saved batch would have.
     rules = "".join(fingerprint(rule) for rule in (world.rules.reset, world.rules.step, world.rules.observe))
     return zlib.crc32(repr((world.state, world.observation, rules)).encode())
 
 
 def pack(header: dict, parts: list[bytes]) -> bytes:
     """Return one snapshot."""
+    # magic | length of the header, uint32, little-endian | header, JSON | parts | CRC-32 of all before, uint32
     text = json.dumps(header, sort_keys=True).encode()
     body = MAGIC + struct.pack("<I", len(text)) + text + b"".join(parts)
     return body + struct.pack("<I", zlib.crc32(body))
@@ -39,9 +41,11 @@ def unpack(raw: bytes, header: dict, sizes: list[int]) -> list[bytes]:
     Raises:
         ValueError: not a snapshot, damaged, or of another world, configuration or layout; says which field differs.
     """
+    # 8: the header's length and the checksum, which are read below without a further test.
     if not isinstance(raw, (bytes, bytearray)) or not raw.startswith(MAGIC) or len(raw) < len(MAGIC) + 8:
         raise ValueError("not a snapshot: it does not start with the magic word of one")
     raw = bytes(raw)
+    # A checksum finds damage, not malice: whoever writes a snapshot can compute it. `check_values` is for the latter.
     if zlib.crc32(raw[:-4]) != struct.unpack("<I", raw[-4:])[0]:
         raise ValueError("the snapshot is damaged: its checksum does not match")
     start = len(MAGIC) + 4
@@ -56,6 +60,7 @@ def unpack(raw: bytes, header: dict, sizes: list[int]) -> list[bytes]:
         raise ValueError(f"the snapshot is of another batch: its {name} is {found.get(name)!r}, not {header[name]!r}")
     if len(raw) != start + length + sum(sizes) + 4:
         raise ValueError(f"the snapshot has {len(raw)} bytes, not {start + length + sum(sizes) + 4}")
+    # The parts' ends, from the header's on; a part lies between each two of them.
     ends = np.cumsum([start + length, *sizes])
     return [raw[a:b] for a, b in itertools.pairwise(ends)]
 
@@ -63,12 +68,16 @@ def unpack(raw: bytes, header: dict, sizes: list[int]) -> list[bytes]:
 def check_values(world: World, levels: Records, num_levels: int, states: bytes, observations: bytes) -> None:
     """Raise ValueError unless every row holds values that an episode can reach, since the rules use them as indices."""
     rows, observed = np.frombuffer(states, world.state), np.frombuffer(observations, world.observation)
-    own = {name: bound for name, bound in world.bounds.items() if name in world.state.names}  # type: ignore[operator]
+    fields = set(world.state.names or ())
+    own = {name: limits for name, limits in world.bounds.items() if name in fields}
+    # `rng`, `stream` and `episode` may hold anything: the rules only hash them.
     header = {"level": (0, num_levels - 1), "t": (0, np.inf), "over": (0, 1)}
     _check_bounds("state", rows, header | own)
     _check_bounds("observation", observed, {name: world.bounds[name] for name in world.observation.names or ()})
     if world.rules.valid is None:
         return
+    # Bounds hold field by field; what fields allow each other (a key where its level has one) only the rules know. They
+    # take records with attributes, as the batch's own are.
     states_, params = rows.view(np.recarray), world.params.view(np.recarray)[0]
     for i, state in enumerate(states_):
         if not world.rules.valid(state, levels.row(int(state.level)), params):
@@ -114,7 +123,7 @@ class Saved:
         return [buffer.read() for buffer in self._written]
 
     def save_buffers(self) -> list:
-        """Return copies of all that a step writes, on the batch's device."""
+        """Return copies of all that a step writes, on the batch's device: no wait, unlike `read_buffers`."""
         return [buffer.copy() for buffer in self._written]
 
     def load_buffers(self, saved: list) -> None:
@@ -138,7 +147,12 @@ class Saved:
         }
 
     def snapshot(self) -> bytes:
-        """Return the whole batch as bytes; a batch restored from them continues bit for bit as this one would."""
+        """Return the whole batch as bytes; a batch restored from them continues bit for bit as this one would.
+
+        Raises:
+            RuntimeError: before the first reset.
+        """
+        # Outcomes and final observations are left out: they are of the step before, and no rule reads them.
         if not self._started:
             raise RuntimeError("reset() must be called before snapshot()")
         return pack(self._header(), [self._states.read(), self._observations.read()])
@@ -152,6 +166,7 @@ class Saved:
         parts = (self._states, self._observations)
         found = unpack(saved, self._header(), [self.num_envs * part.kind.itemsize for part in parts])
         check_values(self.world, self._levels, self.num_levels, *found)
+        # Only now, when everything has been checked, is anything written.
         for part, raw in zip(parts, found, strict=True):
             part.write(raw)
         self._started = True
@@ -169,6 +184,7 @@ class Saved:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over what `__getstate__` returned; ValueError where the pool or the rules differ from then."""
+        # A pickle holds the id and the configuration, from which another version may build another world.
         differing = [name for name, value in self._header().items() if state["header"][name] != value]
         if differing:
             raise ValueError(f"the pickled batch differs from what its id and configuration build in {differing}")

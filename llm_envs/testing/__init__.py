@@ -3,12 +3,12 @@
 from typing import Any
 
 from llm_envs.registration import build, make_batch
-from llm_envs.testing.contract import LAWS, TENSOR_LAWS, TEXT_LAWS
-from llm_envs.testing.random_walks import Subject, digest_walk
+from llm_envs.testing.contract import INVARIANTS, STRING_INVARIANTS, TENSOR_INVARIANTS
+from llm_envs.testing.random_walks import WorldUnderTest, digest_walk
 
 
 def check_world(world_id: str, steps: int = 2000, **config: Any) -> None:
-    """Check that a registered world keeps the contract; a world that shows or takes strings, in its single form.
+    """Check that a registered world keeps the contract; one with strings in its single form.
 
     Args:
         world_id: one of `llm_envs.ids()`; your own are, after `llm_envs.register`.
@@ -16,15 +16,17 @@ def check_world(world_id: str, steps: int = 2000, **config: Any) -> None:
         config: the world's own keywords.
 
     Raises:
-        AssertionError: names the law that is broken, states it, and says what was found.
+        AssertionError: names the invariant that fails, states it, and reports what was found.
     """
-    subject = Subject(world_id, config, build(world_id, config), steps)
-    for law in (*LAWS, *(TEXT_LAWS if subject.world.uses_strings else TENSOR_LAWS)):
+    tested = WorldUnderTest(world_id, config, build(world_id, config), steps)
+    for invariant in (*INVARIANTS, *(STRING_INVARIANTS if tested.world.uses_strings else TENSOR_INVARIANTS)):
         try:
-            law(subject)
+            invariant(tested)
         except Exception as error:
+            # Whatever a world raises, the report begins with the invariant that it was found by.
             found = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
-            raise AssertionError(f"{world_id} {config} breaks {law.__name__}. {law.__doc__} Found: {found}") from error
+            broken = f"{world_id} {config} breaks {invariant.__name__}. {invariant.__doc__}"
+            raise AssertionError(f"{broken} Found: {found}") from error
 
 
 def trajectory_digest(world_id: str, num_envs: int, steps: int, seed: int, device: str = "cpu", **config: Any) -> str:

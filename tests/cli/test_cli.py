@@ -126,16 +126,16 @@ def test_bench_prints_three_rates(run):
     assert all(float(row[3]) > 0 for row in rows)
 
 
-def test_check_says_ok_or_which_law_is_broken(run, monkeypatch):
+def test_check_prints_ok_or_which_invariant_is_broken(run, monkeypatch):
     arguments = ("check", "Tokens/Copy-v0", "--set", "length=2", "--steps", "40")
     code, printed, _ = run(*arguments)
     assert (code, printed) == (0, "OK: Tokens/Copy-v0 keeps the contract.\n")
 
-    def worlds_are_free_of_charge(subject):
+    def worlds_are_free_of_charge(tested):
         """A world costs nothing."""
         raise AssertionError("a price")
 
-    monkeypatch.setattr(testing, "LAWS", (worlds_are_free_of_charge,))
+    monkeypatch.setattr(testing, "INVARIANTS", (worlds_are_free_of_charge,))
     code, printed, _ = run(*arguments)
     assert code == 1
     assert "breaks worlds_are_free_of_charge. A world costs nothing. Found: a price" in printed

@@ -121,10 +121,10 @@ BREACHES = {
 }
 
 
-@pytest.mark.parametrize("law", BREACHES)
-def test_check_world_names_the_broken_law(law, monkeypatch):
-    monkeypatch.setitem(registration._builders, "Tokens/Copy-v0", corridor(**BREACHES[law]))
-    with pytest.raises(AssertionError, match=f"Tokens/Copy-v0 .* breaks {law}"):
+@pytest.mark.parametrize("invariant", BREACHES)
+def test_check_world_names_the_broken_invariant(invariant, monkeypatch):
+    monkeypatch.setitem(registration._builders, "Tokens/Copy-v0", corridor(**BREACHES[invariant]))
+    with pytest.raises(AssertionError, match=f"Tokens/Copy-v0 .* breaks {invariant}"):
         check_world("Tokens/Copy-v0", steps=200)
 
 

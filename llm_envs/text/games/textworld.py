@@ -93,4 +93,4 @@ def read(game: str | Path | Game, where: str) -> Game:
 
 def built_in() -> list[Game]:
     """Return the games that are played where the user gives none."""
-    return [key_quest.generate(seed, locks=1, rooms=3) for seed in range(BUILT_IN)]  # type: ignore[attr-defined]
+    return [key_quest.generate(seed, locks=1, rooms=3) for seed in range(BUILT_IN)]

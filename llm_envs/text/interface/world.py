@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Collection, Hashable, Sequence
 from functools import cache, lru_cache, wraps
-from typing import Any
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numba import njit
@@ -167,7 +167,16 @@ def most_admissible(pool: Pool) -> int:
     return power_of_two(most)
 
 
-def text_game(pool: int = 100, max_steps: int = 50) -> Callable:
+class GameBuilder(Protocol):
+    """A builder of worlds that knows the generator of their games."""
+
+    generate: Callable[..., Game]
+
+    def __call__(self, **options: Any) -> World:
+        """Return the world of these options."""
+
+
+def text_game(pool: int = 100, max_steps: int = 50) -> Callable[[Callable[..., Game]], GameBuilder]:
     """Return a decorator that makes a builder of `generate(seed, ...) -> Game`.
 
     The builder takes the generator's arguments but for `seed`, and the common ones; the decorated generator itself is
@@ -181,7 +190,7 @@ def text_game(pool: int = 100, max_steps: int = 50) -> Callable:
     common = {name: one.default for name, one in given.items() if name not in ("games", "custom_levels")}
     common = {"pool": pool, **common, "max_steps": max_steps}
 
-    def decorate(generate: Callable[..., Game]) -> Callable[..., World]:
+    def decorate(generate: Callable[..., Game]) -> GameBuilder:
         own = list(inspect.signature(generate).parameters.values())[1:]
         shared = [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value) for name, value in common.items()
@@ -195,10 +204,10 @@ def text_game(pool: int = 100, max_steps: int = 50) -> Callable:
                     raise TypeError(f"{name} is {value!r}; it must be a number, a truth value or a string")
             return games_world(made(generate, settings.pop("pool"), **options), **settings)
 
-        builder.__signature__ = inspect.Signature(own + shared)  # type: ignore[attr-defined]
         builder.__doc__ = "Build the world; see the module for the arguments."
-        builder.generate = generate  # type: ignore[attr-defined]
-        return builder
+        # Of **options, `registration.build` could not tell a misspelt keyword from a right one.
+        vars(builder).update(__signature__=inspect.Signature(own + shared), generate=generate)
+        return cast(GameBuilder, builder)
 
     return decorate
 

@@ -124,7 +124,8 @@ def copy(
     check_range("max_steps", max_steps, 0, 2**30)
     window = -(-(2 * length + 2) // 16) * 16
     kind = record(length=np.int16, symbols=(np.int16, (window // 2,)))
-    make, source = (random_prompts, pool) if levels is None else (custom_prompts, levels)
+    shape = (length, vocab_size, kind)
+    prompts = random_prompts(pool, *shape) if levels is None else custom_prompts(levels, *shape)
     letters = string.ascii_lowercase + string.ascii_uppercase + string.digits
     short = vocab_size <= len(letters)
     words = list(letters[:vocab_size]) if short else [f"s{i}" for i in range(vocab_size)]
@@ -133,7 +134,7 @@ def copy(
     return World(
         rules=Rules(reset, step, observe),
         params=values(PARAMS, task=NAMES.index(task)),
-        levels=make(source, length, vocab_size, kind),  # type: ignore[arg-type, operator]
+        levels=prompts,
         custom_levels=levels is not None,
         state=state_record(target=(np.int32, (window // 2,)), num_generated=np.int32, last=np.int32, correct=np.int32),
         transcript=transcript,
