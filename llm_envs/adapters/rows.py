@@ -51,7 +51,7 @@ class Rows:
 
     def _reset(self, row: int, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, dict]:
         """Begin the next episode of one row, as `GymEnv.reset` does; no other row changes."""
-        # A seed a row, of which only this row's is read.
+        # BatchEnv.reset takes a seed for every row and seeds those that begin.
         n, level = self.batch.num_envs, check_level(self.batch, options)
         levels = None if level is None else [level if i == row else None for i in range(n)]
         begin_rows(self.batch, None if seed is None else [seed] * n, np.arange(n) == row, levels)

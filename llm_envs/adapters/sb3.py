@@ -33,8 +33,8 @@ class TensorVecEnv(VecEnv):
         options: as `llm_envs.make_batch`: device, seed, split, order, group_size, weights, rewards, the world's own.
 
     Raises:
-        ValueError: observations or actions are strings, for which SB3 has no spaces; the batch does not reset itself; or
-            an unknown render mode.
+        ValueError: observations or actions are strings, for which SB3 has no spaces; the batch does not reset itself;
+            or an unknown render mode.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class TensorVecEnv(VecEnv):
         done = now.terminated | now.truncated
         infos: list[dict[str, Any]] = [{"TimeLimit.truncated": False, "level": level} for level in now.final_level]
         for i in np.flatnonzero(done).tolist():
-            # SB3 bootstraps the value of a truncated episode by this key; where the task ended too, there is nothing after.
+            # By this key SB3 bootstraps the value of a truncated episode; where the task ended too nothing follows.
             infos[i]["TimeLimit.truncated"] = bool(now.truncated[i] and not now.terminated[i])
             infos[i]["terminal_observation"] = {name: value[i] for name, value in now.final_obs.items()}
             infos[i] |= {key: now.signals[name][i] for name, key in self._signal_keys.items()}

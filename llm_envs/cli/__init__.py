@@ -111,13 +111,13 @@ def play_episodes(env: GymEnv, seed: int) -> None:
 def playable(world_id: str, options: dict[str, Any]) -> GymEnv:
     """Make a world for playing: with typed actions where its builder knows action="text"."""
     if "action" in inspect.signature(find(world_id)).parameters and "action" not in options:
-        with suppress(ValueError):  # its actions are never text, or another option is wrong: what follows will tell
+        with suppress(ValueError):  # its actions are never text, or another option is wrong: then the next line raises
             return make_single(world_id, action="text", **options)
     return make_single(world_id, **options)
 
 
 def play_episode(env: GymEnv, words: tuple[str, ...], seed: int | None) -> bool:
-    """Play one episode; return whether it came to its end."""
+    """Play one episode; return whether it came to its end, False where the player leaves."""
     env.reset(seed=seed)
     total = 0.0
     print(f"\n{env.batch.render(0)}")
@@ -125,14 +125,14 @@ def play_episode(env: GymEnv, words: tuple[str, ...], seed: int | None) -> bool:
         try:
             if (typed := input("action> ").strip()) in LEAVING:
                 return False
-            _, reward, terminated, truncated, told = env.step(understand(typed, env.batch.world, words))
+            _, reward, terminated, truncated, info = env.step(understand(typed, env.batch.world, words))
         except (EOFError, KeyboardInterrupt):
             return False
         except ValueError as error:
             print(error)
             continue
         total += reward
-        terms = {key.removeprefix("signals/"): told[key] for key in told if key.startswith("signals/")}
+        terms = {key.removeprefix("signals/"): info[key] for key in info if key.startswith("signals/")}
         signals = ", ".join(f"{name} {value:g}" for name, value in terms.items())
         print(f"\n{env.batch.render(0)}\nreward {reward:g} ({signals})")
         if terminated or truncated:
@@ -141,14 +141,16 @@ def play_episode(env: GymEnv, words: tuple[str, ...], seed: int | None) -> bool:
 
 
 def understand(typed: str, world: World, words: tuple[str, ...]) -> Any:
-    """Return the action that was typed; ValueError where it is none."""
+    """Return the action that was typed: a command, a number, or (n,) float32; ValueError where it is none."""
     if world.takes_text:
         return typed
     if not isinstance(world.actions, int):
         return np.array(typed.replace(",", " ").split(), np.float32)
+    # Names first: where a name is a number too (the digits of Addition), it is the name that is meant.
     choices = (*words, *map(str, range(world.actions)))
     if typed not in choices:
         raise ValueError(f"{typed!r} is no action; type a number from 0 to {world.actions - 1}, a name, or q to quit")
+    # `choices` is () or the names, then the numbers: both in the actions' order, so that the remainder is the action.
     return choices.index(typed) % world.actions
 
 
@@ -159,6 +161,7 @@ def bench(world_id: Id, settings: Settings = (), num_envs: int = 4096, seconds: 
         single = make_single(world_id, **options)
         batches = {n: make_batch(world_id, num_envs, threads=n, **options) for n in sorted({1, threads})}
     single.reset(seed=0)
+    # Drawn before the clock starts: the generator would cost as much as the step of one row.
     actions: list = [random_actions(single.batch, np.random.default_rng(k))[0] for k in range(64)]
 
     def step_one(action: Any) -> None:
@@ -193,6 +196,7 @@ def check(world_id: Id, settings: Settings = (), steps: int = 2000) -> None:
     """Check by random walks of up to --steps that a world keeps the contract; exit code 1 where it does not."""
     with refusing(PROGRAM):
         build(world_id, options := parse_values(*settings))
+    # Built above, so that a wrong option is a wrong command line (exit code 2), not a failed check (1).
     try:
         check_world(world_id, steps, **options)
     except AssertionError as error:

@@ -1,4 +1,4 @@
-"""What the command lines share: pairs of name and value, and what they say of bad input."""
+"""What the command lines share: pairs of name and value, and how they report bad input."""
 
 import ast
 import sys
@@ -15,7 +15,8 @@ Pairs = tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]]
 
 @contextmanager
 def refusing(program: str) -> Iterator[None]:
-    """Turn what is said of bad input into one line on stderr, after the program's name, and exit code 2."""
+    """Turn an error about bad input into one line on stderr, after the program's name, and exit code 2."""
+    # Only these three kinds: any other exception is a mistake of the program's own, and keeps its traceback.
     try:
         yield
     except (OSError, TypeError, ValueError) as error:
@@ -24,12 +25,17 @@ def refusing(program: str) -> Iterator[None]:
 
 
 def parse_values(*groups: Iterable[str]) -> dict[str, Any]:
-    """Return {"digits": 2} for ("digits=2",); values are Python literals or else strings, later ones win."""
+    """Return {"digits": 2} for ("digits=2",); values are Python literals or else strings, later ones win.
+
+    Raises:
+        ValueError: a pair that is not name=value.
+    """
     found = {}
     for pair in chain(*groups):
         name, equals, text = pair.partition("=")
         if not equals or not name.isidentifier():
             raise ValueError(f"{pair!r} is not of the form name=value")
+        # Literals only: an argument may come out of a script, and must not be executed.
         try:
             found[name] = ast.literal_eval(text)
         except (ValueError, SyntaxError):

@@ -1,4 +1,4 @@
-"""A map of the rooms that a player has seen, drawn with letters, as `llm-envs play` shows it."""
+"""A map of the rooms that a player has seen, drawn with letters, for `llm-envs play`."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -37,6 +37,8 @@ def draw_map(names: Mapping[int, str], exits: Iterable[Exit], here: int) -> str:
 
 def lay_out(names: Mapping[int, str], exits: Iterable[Exit]) -> dict[int, tuple[int, int]]:
     """Return a cell for each room that can be placed; one whose cell is taken stays without."""
+    # Breadth first from the first room, exits in the order of DIRECTIONS: the same rooms give the same map, whatever
+    # the order of the game's data.
     cells = {next(iter(names)): (0, 0)}
     queue = list(cells)
     for room in queue:  # which grows
@@ -51,7 +53,7 @@ def lay_out(names: Mapping[int, str], exits: Iterable[Exit]) -> dict[int, tuple[
 
 
 def fits(cells: Mapping[int, tuple[int, int]], way_out: Exit) -> bool:
-    """Say whether an exit's rooms lie side by side, as it says."""
+    """Return whether an exit's rooms lie side by side on the grid, in the exit's direction."""
     room, to = cells.get(way_out.room), cells.get(way_out.to)
     return room is not None and to is not None and beside(room, way_out.way) == to
 
@@ -67,11 +69,13 @@ def drawn_rows(
     names: Mapping[int, str], cells: Mapping[int, tuple[int, int]], exits: Iterable[Exit], here: int
 ) -> list[str]:
     """Return the lines of the grid: rooms, and between their rows the ways to the south."""
+    # (cell, direction) -> shut, in both directions: of two rooms the player may have seen one only.
     doors = {(cells[one.room], one.way): one.shut for one in exits}
     doors |= {(beside(cell, way), BACK[way]): shut for (cell, way), shut in doors.items()}
     labels = {cell: label(names, room, here) for room, cell in cells.items()}
     columns = range(min(x for x, _ in labels), max(x for x, _ in labels) + 1)
     rows = range(max(y for _, y in labels), min(y for _, y in labels) - 1, -1)
+    # y grows to the north, lines to the south. A column is as wide as its longest label.
     widths = {x: max([1, *(len(text) for (column, _), text in labels.items() if column == x)]) for x in columns}
     lines = []
     for y in rows:
@@ -86,5 +90,6 @@ def drawn_rows(
             rooms += " " * GAP if east is None else "#".center(GAP, "-") if east else "-" * GAP
             mark = " " if south is None else "#" if south else "|"
             ways += (" " * (widths[x] // 2) + mark).ljust(widths[x] + GAP)
+        # A row of rooms, and below it the row of its ways to the south; below the last there are none.
         lines += [rooms.rstrip(), ways.rstrip()]
     return lines[:-1]

@@ -22,7 +22,7 @@ from llm_envs.text.language.replies import RESTART_PROMPT, TEMPLATES
 from llm_envs.text.model.game import DIRECTIONS
 from llm_envs.text.records.codes import NONE, OPEN
 
-OWN = {  # command -> what `help` says
+OWN = {  # command -> its meaning, for `help`
     "help": "this list",
     "hint": "the next command on the way to a win from here",
     "undo": "take back the last command; undo 3: the last three",
@@ -36,7 +36,7 @@ OWN = {  # command -> what `help` says
 LEAVING = ("q", "quit")
 HINT_LIMIT = 300_000  # states that the solver may look at
 WIDEST = 100
-FEW = 10  # commands left, from which on they are told
+FEW = 10  # commands left, from which on their number is printed
 STYLES = {
     r"-= .+? =-": "bold cyan",
     r"\*\*\* The End \*\*\*": "bold green",
@@ -46,13 +46,14 @@ STYLES = {
 
 
 def is_text_game(world_id: str) -> bool:
-    """Say whether a world is one of the text games that this terminal plays."""
+    """Return whether a world is one of the text games that this terminal plays."""
+    # By its options: every builder of games has these four, and no other world has all of them.
     return {"observation", "action", "shows", "facts"} <= set(inspect.signature(find(world_id)).parameters)
 
 
 @dataclass(frozen=True)
-class Moment:
-    """Where a game stands, with the way there."""
+class Checkpoint:
+    """A state of the game with its history, for `undo` to restore."""
 
     saved: list  # the batch's buffers
     commands: tuple[str, ...] = ()
@@ -83,7 +84,7 @@ class Terminal:
         self.console = Console(markup=False, highlight=False, soft_wrap=True)
         with self.console.status("getting ready ..."):  # rules are compiled when first used
             self.batch, self.seed = make_batch(world_id, 1, **fixed, **options), seed
-            self.past: list[Moment] = []
+            self.past: list[Checkpoint] = []
             self.now = self._first()
             self.info()
 
@@ -104,6 +105,7 @@ class Terminal:
         """Return the next command, without white space around it."""
         if sys.stdin.isatty():
             return input("\n> ").strip()
+        # A pipe may hold anything; what is repeated on the terminal must not steer it.
         line = "".join(mark if mark.isprintable() else " " for mark in input()).strip()
         self.say(f"\n> {line}")
         return line
@@ -125,11 +127,12 @@ class Terminal:
 
     def act(self, command: str) -> None:
         """Carry out a command of the game."""
+        # Points by difference, not by signals: weights and reward terms may be anything.
         before = self.info()["score"]
         self.batch.step_rows([command])
         self.past.append(self.now)
         gain = self.info()["score"] - before
-        self.now = self._moment((*self.now.commands, command), (*self.now.gains, gain), self.now.rooms)
+        self.now = self._checkpoint((*self.now.commands, command), (*self.now.gains, gain), self.now.rooms)
         self.tell()
 
     # ------------------------------------------------------------------ the terminal's own commands
@@ -142,7 +145,7 @@ class Terminal:
         self.say(f"All else goes to the game, whose verbs are: {', '.join(verbs)}. For go north say n.")
 
     def hint(self) -> None:
-        """Tell the next command of a winning play."""
+        """Print the next command of a winning play."""
         if self.is_over:
             self.say("The game is over. Type undo, restart or quit.")
             return
@@ -155,7 +158,7 @@ class Terminal:
         self.say(f"Hint: {commands[0]}" + (f" ({rest})" if commands[1:] else " (that wins)"))
 
     def undo(self, count: int = 1) -> None:
-        """Take back commands."""
+        """Undo the last `count` commands."""
         if not self.past or not count:
             self.say("undo takes a number from 1 on." if self.past else "There is nothing to undo.")
             return
@@ -182,24 +185,25 @@ class Terminal:
         self.say(", ".join(self.info()["admissible_commands"]))
 
     def score(self) -> None:
-        """Tell points and turns."""
+        """Print points and turns."""
         self.say(self.status(self.info()))
 
     def restart(self) -> None:
-        """Begin the same game again; `undo` takes that back too."""
+        """Begin the same game again; `undo` undoes that too."""
         self.past.append(self.now)
         self.now = self._first()
         self.tell()
 
-    # ------------------------------------------------------------------ what is known
+    # ------------------------------------------------------------------ the state
 
-    def _first(self) -> Moment:
+    def _first(self) -> Checkpoint:
+        # Always by the seed: `restart` begins the same game, where an unseeded reset would draw the next one.
         self.batch.reset_rows(self.seed)
-        return self._moment()
+        return self._checkpoint()
 
-    def _moment(self, commands: tuple = (), gains: tuple = (), rooms: tuple = ()) -> Moment:
+    def _checkpoint(self, commands: tuple = (), gains: tuple = (), rooms: tuple = ()) -> Checkpoint:
         room = int(self.batch.records[0][0]["room"])
-        return Moment(self.batch.save_buffers(), commands, gains, rooms if room in rooms else (*rooms, room))
+        return Checkpoint(self.batch.save_buffers(), commands, gains, rooms if room in rooms else (*rooms, room))
 
     @property
     def is_over(self) -> bool:
@@ -207,7 +211,7 @@ class Terminal:
         return bool(self.batch.over[0])
 
     def info(self) -> dict[str, Any]:
-        """Return what the game tells of its state."""
+        """Return the game's `info`, about its present state."""
         return self.batch.info(0)
 
     @property
@@ -232,6 +236,7 @@ class Terminal:
         states, levels = self.batch.records
         index = int(states[0]["level"])
         with self.console.status("thinking ..."):
+            # A copy of the state: the solver plays on it. level[index : index + 1] stays an array, (1,).
             found = solve_level(levels[index : index + 1], self.pool.size, states.copy(), limit=HINT_LIMIT)
         if not found or not found[0]:
             return None
@@ -244,6 +249,7 @@ class Terminal:
         level, lock = levels[int(states[0]["level"])], states[0]["lock"]
         symbols = self.symbols()
         ids = list(symbols.numbers.rooms)
+        # A door is thing number `fixed + door`: things without a place come first. NONE: the way has no door.
         exits = [
             Exit(room, way, int(to), bool(door != NONE and lock[level["fixed"] + door] != OPEN))
             for room in self.now.rooms
@@ -253,18 +259,18 @@ class Terminal:
         names = {room: symbols.game.things[ids[room]].name.title() or ids[room] for room in self.now.rooms}
         return draw_map(names, exits, int(states[0]["room"]))
 
-    # ------------------------------------------------------------------ how it is said
+    # ------------------------------------------------------------------ output
 
     def say(self, text: str, style: str = "") -> None:
         """Print a text, wrapped."""
         width = min(self.console.width, WIDEST)
-        told = Text("\n".join("\n".join(wrap(line, width)) for line in text.split("\n")), style)
+        styled = Text("\n".join("\n".join(wrap(line, width)) for line in text.split("\n")), style)
         for pattern, look in STYLES.items():
-            told.highlight_regex(pattern, look)
-        self.console.print(told)
+            styled.highlight_regex(pattern, look)
+        self.console.print(styled)
 
     def tell(self, text: str | None = None) -> None:
-        """Print what the game said last, or `text`, and how the player stands."""
+        """Print the game's last reply, or `text`, and the player's points and turns."""
         info = self.info()
         self.say(laid_out(text or info["feedback"]))
         self.say(self.status(info), "dim")

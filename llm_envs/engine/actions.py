@@ -17,8 +17,8 @@ def check_actions(world: World, actions: np.ndarray, shape: tuple[int, ...]) -> 
         actions: of any dtype and shape.
         shape: that they must have, (N,) or (N, *shape of one).
     """
-    # In this order: a range means nothing before the kind and the shape are right. Any integer or float type fits, since
-    # it is cast into the action buffer; bool does not: as an action it is most often a mistake.
+    # In this order: a range means nothing before the kind and the shape are right. Any integer or float type fits,
+    # since it is cast into the action buffer; bool does not: as an action it is most often a mistake.
     allowed = world.actions
     if isinstance(allowed, np.dtype):  # the rule itself refuses what its level does not have
         fits, wanted = actions.dtype == allowed, "texts"

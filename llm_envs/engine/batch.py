@@ -86,7 +86,7 @@ class BatchEnv(HostView, Saved):
         if threads is not None:
             check_range("threads", threads, 1, config.NUMBA_NUM_THREADS)
         rewards = tuple(rewards)
-        self._settings = {  # what a copy of this batch is made with
+        self._settings: dict[str, Any] = {  # what a copy of this batch is made with
             "device": device, "split": split, "order": order, "group_size": group_size, "weights": weights,
             "rewards": rewards, "threads": threads, "check_actions": check_actions, "autoreset": autoreset,
             "identity": identity,

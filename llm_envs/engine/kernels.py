@@ -119,7 +119,7 @@ def choose(state, setup, request):
         # A sweep: `stride` is the number of groups, so that in num_levels / stride episodes they play every level.
         state.level = (np.int64(state.stream) + np.int64(state.episode) * setup.stride) % setup.num_levels
     else:
-        # Hashed from the episode's number, not drawn from `rng`: how a policy plays does not change which levels follow.
+        # Hashed, not drawn from `rng`: how a policy plays does not change which levels follow.
         state.level = below(mix(state.stream + np.uint64(state.episode) * EPISODES), setup.num_levels)
     state.t = 0
     state.over = 0

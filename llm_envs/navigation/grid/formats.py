@@ -34,7 +34,9 @@ def read_map(given: Any, legend: Legend, once: Mapping[str, int], where: str) ->
     width, height = tiles.shape[:2]
     if not (1 <= width <= LONGEST and 1 <= height <= LONGEST):
         raise ValueError(f"{where} is {width} by {height} tiles; it must be 1 to {LONGEST} each way")
+    # (width, height, 1, 3) == (tiles of the legend, 3) -> (width, height): the triple is one of the legend's
     allowed = (tiles[:, :, None] == np.array(list(legend.values()))).all(-1).any(-1)
+    # Transposed, so that the first wrong tile is the first in reading order: by lines, then by columns.
     for y, x in np.argwhere(~allowed.T):
         raise ValueError(
             f"{where}, line {y + 1}, column {unit * x + 1}: found the tile {tuple(tiles[x, y].tolist())}; "
@@ -57,7 +59,7 @@ def read_map(given: Any, legend: Legend, once: Mapping[str, int], where: str) ->
 def _from_text(text: str, legend: Legend, where: str) -> np.ndarray:
     """Return the tiles of a text; empty lines before and after the map do not count."""
     lines = text.strip("\n").split("\n")
-    length = len(lines[0])
+    length = len(lines[0])  # characters, two a tile
     tiles = np.zeros((length // 2, len(lines), 3), np.uint8)
     for y, line in enumerate(lines):
         if len(line) != length or length % 2:
@@ -82,6 +84,7 @@ def bit_lines(open_cells: np.ndarray) -> np.ndarray:
     Cells outside a map are bits and lines that are 0.
     """
     count, width, height = open_cells.shape
+    # Twice, by columns and by rows: a view is read along the agent's direction, a whole line of cells at a time.
     lines = np.zeros((count, 2, LONGEST), np.uint32)
     for y in range(height):
         lines[:, 0, :width] |= open_cells[:, :, y].astype(np.uint32) << np.uint32(y)

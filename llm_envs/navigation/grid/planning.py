@@ -13,13 +13,14 @@ def shortest_walk(passable: np.ndarray, start: tuple, goal: tuple) -> list[int]:
     Raises:
         ValueError: there is none.
     """
+    # Breadth first over places (x, y, direction), each action costing one step. Python numbers: NumPy's hash slower.
     start, goal = tuple(map(int, start)), tuple(map(int, goal))
     before: dict = {start: None}  # place -> (the place before it, the action between)
     queue = deque([start])
     while queue:
         place = x, y, direction = queue.popleft()
         if (x, y) == goal:
-            actions = []
+            actions = []  # from the goal back to the start
             while before[place]:
                 place, action = before[place]
                 actions.append(action)

@@ -5,7 +5,8 @@ the rows 1, 2, ...; bit k of a row stands for its k-th cell. `clear` has the cel
 `lit` those that are seen. Light starts at the agent, runs sideways through the clear cells of a row up to and including
 the first that is not clear, and from every lit clear cell passes to the three cells before it in the next row.
 
-Minigrid walks over the cells one by one (`Grid.process_vis`); this has the same result (tests/test_four_rooms.py).
+Minigrid walks over the cells one by one (`Grid.process_vis`); this has the same result, which
+tests/navigation/test_four_rooms.py checks.
 """
 
 from numba import njit

@@ -33,7 +33,7 @@ def rounded(lengths: Any) -> np.ndarray:
 
 def inside(points: np.ndarray, obstacles: np.ndarray) -> np.ndarray:
     """Return which points (N, 2) are inside any of their obstacles (N, K, 4); the edges are outside."""
-    x, y = points[:, :1], points[:, 1:]
+    x, y = points[:, :1], points[:, 1:]  # (N, 1) each, against (N, K)
     left, bottom, right, top = np.moveaxis(obstacles, 2, 0)
     return ((left < x) & (x < right) & (bottom < y) & (y < top)).any(1)
 
@@ -47,25 +47,28 @@ def random_levels(pool: int, count: int, step_size: float, tolerance: float) -> 
     rng = np.random.default_rng(0)
     blocks = math.ceil(math.sqrt(count)) + 1
     gap = step_size + 1e-6
-    block = (2 - gap) / blocks
+    block = (2 - gap) / blocks  # side of a cell of the grid: an obstacle, and the gap before the next one
     if count and block - gap < 0.02:
         raise ValueError(f"obstacles={count} leaves no room for step_size={step_size:g}; lower one of them")
+    # (pool, count): different cells in each level; corner, extent: (pool, count, 2)
     chosen = rng.permuted(np.tile(np.arange(blocks**2), (pool, 1)), axis=1)[:, :count]
     corner = np.stack(np.divmod(chosen, blocks), 2) * block - 1 + gap
     extent = (block - gap) * rng.uniform(0.3, 1, corner.shape)
     corner = corner + (block - gap - extent) * rng.random(corner.shape)
     obstacles = rounded(np.concatenate([corner, corner + extent], 2))
     start, goal, node, todo = *np.zeros((3, pool, 2)), np.arange(pool)
+    # Rejection, for those levels alone whose draw did not fit; the order of draws is fixed, so that the seed decides.
     while len(todo):
         start[todo] = rounded(rng.uniform(-1, 1, (len(todo), 2)))
         todo = todo[inside(start[todo], obstacles[todo])]
     todo = np.arange(pool)
-    reach = min(tolerance, step_size / 2)
+    # The goal lies off a node of whole steps, but near enough to it that the agent there has reached the goal.
+    offset = min(tolerance, step_size / 2)
     while len(todo):
         here = start[todo]
         steps = rng.integers(np.ceil((-1 - here) / step_size), np.floor((1 - here) / step_size) + 1)
         node[todo] = here + steps * step_size
-        goal[todo] = rounded(node[todo] + rng.uniform(-reach, reach, here.shape)).clip(-1, 1)
+        goal[todo] = rounded(node[todo] + rng.uniform(-offset, offset, here.shape)).clip(-1, 1)
         at_goal = (np.abs(goal[todo] - here) <= tolerance).all(1)
         todo = todo[at_goal | inside(node[todo], obstacles[todo]) | inside(goal[todo], obstacles[todo])]
     levels = np.zeros(pool, level_record(count))
@@ -83,9 +86,9 @@ def custom_levels(given: Sequence[Mapping], count: int, tolerance: float) -> np.
     for i, one in enumerate(given):
         corners = {f"obstacles[{k}]": corners for k, corners in enumerate(one.get("obstacles", ()))}
         for name, numbers in {"start": one["start"], "goal": one["goal"], **corners}.items():
-            due = 4 if name in corners else 2
-            if len(numbers) != due:
-                raise ValueError(f"levels[{i}] {name} has {len(numbers)} numbers; it must have {due}")
+            expected = 4 if name in corners else 2
+            if len(numbers) != expected:
+                raise ValueError(f"levels[{i}] {name} has {len(numbers)} numbers; it must have {expected}")
             for number in numbers:
                 check_range(f"levels[{i}] {name}", number, -1.0, 1.0)
         start, goal, obstacles = (rounded(part) for part in (one["start"], one["goal"], [*corners.values()]))
@@ -104,11 +107,13 @@ def custom_levels(given: Sequence[Mapping], count: int, tolerance: float) -> np.
 def regions(row: Row, side: int) -> dict[str, np.ndarray]:
     """Return which of side x side points, [line, column] from the top left, are in an obstacle, the goal, the agent."""
     state, level, params = row.state, row.level, row.params
+    # Centres of the points: x (side,) from left to right, y (side, 1) from the top down
     x = (np.arange(side) + 0.5) * 2 / side - 1
     y = -x[:, None]
     walls = np.zeros((side, side), bool)
     for left, bottom, right, top in level.obstacles[: level.count]:
         walls |= (left < x) & (x < right) & (bottom < y) & (y < top)
+    # The goal's tolerance is a square, as the rule tests each coordinate by itself.
     goal = (abs(x - level.goal[0]) <= params.tolerance) & (abs(y - level.goal[1]) <= params.tolerance)
     nearest = max(1.01 / side, 0.03)
     return {"walls": walls, "goal": goal, "agent": (abs(x - state.x) <= nearest) & (abs(y - state.y) <= nearest)}

@@ -91,6 +91,7 @@ def move(state, level, params, push_x, push_y, signals):
     """
     before = abs(state.x - level.goal[0]) + abs(state.y - level.goal[1])
     inertia, step_size = np.float64(params.inertia), np.float64(params.step_size)
+    # velocity' = inertia * velocity + step_size * push; position' = position + velocity', rounded once, at the end.
     x = np.float32(state.x + (inertia * state.velocity_x + step_size * push_x))
     y = np.float32(state.y + (inertia * state.velocity_y + step_size * push_y))
     signals.step = ONE
@@ -102,6 +103,7 @@ def move(state, level, params, push_x, push_y, signals):
     state.x = x
     state.y = y
     off_x, off_y = abs(x - level.goal[0]), abs(y - level.goal[1])
+    # In the L1 norm: the distance that four directions have to walk. Its sum over an episode telescopes.
     signals.distance = before - (off_x + off_y)
     if off_x <= params.tolerance and off_y <= params.tolerance:
         signals.goal = ONE
@@ -111,7 +113,7 @@ def move(state, level, params, push_x, push_y, signals):
 
 @njit
 def blocked(level, x, y, to_x, to_y):
-    """Say whether a move leaves the arena or its bounding box overlaps the inside of an obstacle."""
+    """Return whether a move leaves the arena or its bounding box overlaps the inside of an obstacle."""
     if abs(to_x) > ONE or abs(to_y) > ONE:
         return True
     left, right, bottom, top = min(x, to_x), max(x, to_x), min(y, to_y), max(y, to_y)
@@ -168,6 +170,8 @@ def path_planner(
     check_range("obstacles", obstacles, 0, 64)
     check_range("pool", pool, 1, 2**18)
     check_range("max_steps", max_steps, 0, 2**30)
+    # Multiples of 2^-23, as the levels' coordinates: sums of whole steps are then exact in float32, and a position that
+    # is reached by two ways is one position.
     step_size, tolerance = float(rounded(step_size)), float(rounded(tolerance))
     if levels is None:
         chosen = random_levels(pool, obstacles, step_size, tolerance)
@@ -198,6 +202,7 @@ def solution(row: Row) -> list[int]:
     """Return a shortest list of discrete actions without inertia, by breadth-first search; ValueError for none."""
     level, params = row.level, row.params
     free = getattr(blocked, "py_func", blocked)
+    # Positions are dictionary keys: without inertia whole steps are exact, see path_planner().
     came: dict = {tuple(level.start): None}  # position -> (the position before it, the action between)
     queue = deque(came)
     while queue:

@@ -25,7 +25,7 @@ Arguments:    size (int, 19): width and height of the generated maps, odd, 5 to 
 Levels:       One gap in each of the four walls between the rooms, uniform over the wall; the agent on a uniform empty
               cell, in a uniform direction; the goal on another uniform empty cell.
 Source:       Sutton, Precup & Singh (1999), section 2; Chevalier-Boisvert et al. (2023), "Minigrid & Miniworld": the
-              same as MiniGrid-FourRooms-v0 step by step (tests/test_four_rooms.py).
+              same as MiniGrid-FourRooms-v0 step by step (tests/navigation/test_four_rooms.py).
 """
 
 from collections.abc import Sequence
@@ -78,6 +78,7 @@ def step(state, level, params, action, signals):
     elif action == RIGHT:
         state.direction = (state.direction + 1) % 4
     elif action == FORWARD:
+        # Directions 0 to 3 are +x, +y, -x, -y.
         sign = 1 if state.direction < 2 else -1
         x = state.x + (0 if state.direction % 2 else sign)
         y = state.y + (sign if state.direction % 2 else 0)
@@ -87,6 +88,7 @@ def step(state, level, params, action, signals):
         state.x = x
         state.y = y
         if x == level.goal_x and y == level.goal_y:
+            # Minigrid's: 1 - 0.9 t / max_steps, t being this step's number from 1 on.
             signals.goal = 1.0 - 0.9 * (state.t / params.max_steps)
             return True
     return False
@@ -103,6 +105,7 @@ def observe(state, level, params, observation):
     right = sign if axis == 0 else -sign  # sign of the agent's right hand in the coordinate across
     first = 0 if right > 0 else width - 1  # bit of the view's leftmost cell
     lit = all_cells if params.see_through else 1 << half
+    # Outwards from the agent, since what is lit in a row follows from the row before it.
     for ahead_by in range(width):
         place, vy = along + sign * ahead_by, width - 1 - ahead_by
         line = np.int64(level.lines[axis, place]) if 0 <= place < LONGEST else np.int64(0)
@@ -110,6 +113,7 @@ def observe(state, level, params, observation):
         if not params.see_through:
             lit = spread(lit, clear, width)
         for vx in range(width):
+            # Without branches: unseen 0, empty 1, wall 2 is seen + wall; a wall's colour is 5.
             seen = (lit >> (first + right * vx)) & 1
             wall = seen & ~(clear >> (first + right * vx))
             observation.image[vx, vy, 0] = seen + wall
@@ -117,6 +121,7 @@ def observe(state, level, params, observation):
             observation.image[vx, vy, 2] = 0
         if not params.see_through:
             lit = ahead(lit, clear, width)
+    # The goal is looked up once, not tested for in every cell. Under the agent it is not drawn, as in Minigrid.
     forward = sign * ((level.goal_y if axis else level.goal_x) - along)
     vx, vy = half + right * ((level.goal_x if axis else level.goal_y) - across), width - 1 - forward
     in_view = 0 <= vx < width and 0 <= vy < width and not (vx == half and forward == 0)
@@ -128,6 +133,7 @@ def observe(state, level, params, observation):
 
 def random_rooms(pool: int, size: int) -> np.ndarray:
     """Return `pool` maps of four rooms; the same ones for the same arguments."""
+    # All maps at once: opened[i, x, y] is a cell of map i without a wall.
     rng, half, each = np.random.default_rng(0), size // 2, np.arange(pool)
     opened = np.zeros((pool, size, size), bool)
     for low in (1, half + 1):
@@ -135,6 +141,7 @@ def random_rooms(pool: int, size: int) -> np.ndarray:
             opened[:, low : low + half - 1, side] = True
         opened[each, half, rng.integers(low, low + half - 1, pool)] = True  # the gaps: [x, y]
         opened[each, rng.integers(low, low + half - 1, pool), half] = True
+    # (pool, free cells): indices into a map's cells, flattened, x * size + y
     free = np.nonzero(opened.reshape(pool, -1))[1].reshape(pool, -1)  # every map has the same number of them
     agent = rng.integers(0, free.shape[1], pool)
     goal = rng.integers(0, free.shape[1] - 1, pool)
@@ -147,7 +154,7 @@ def random_rooms(pool: int, size: int) -> np.ndarray:
     return levels
 
 
-def own_maps(given: Sequence) -> np.ndarray:
+def custom_maps(given: Sequence) -> np.ndarray:
     """Return a user's maps as levels; ValueError names the first bad one."""
     if isinstance(given, str):
         raise ValueError("levels is one text; it must be a list of maps")
@@ -180,7 +187,7 @@ def four_rooms(
     return World(
         rules=Rules(reset, step, observe),
         params=values(PARAMS, view_size=view, see_through=see_through, max_steps=max_steps),
-        levels=random_rooms(pool, size) if levels is None else own_maps(levels),
+        levels=random_rooms(pool, size) if levels is None else custom_maps(levels),
         custom_levels=levels is not None,
         state=STATE,
         observation=observation_record(view),
@@ -215,7 +222,7 @@ def cells(level) -> np.ndarray:
 
 
 def map_tiles(state, level) -> np.ndarray:
-    """Return the whole map with the agent on it."""
+    """Return the whole map with the agent on it, (width, height, 3) uint8."""
     tiles = np.where(cells(level)[:, :, None], EMPTY, WALL).astype(np.uint8)
     tiles[level.goal_x, level.goal_y] = GOAL
     tiles[state.x, state.y] = list(AGENTS.values())[state.direction]

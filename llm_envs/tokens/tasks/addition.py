@@ -41,6 +41,7 @@ def reset(state, level, params):
     """Write the target, the digits of the sum and <end>."""
     state.num_generated, state.last, state.highest = 0, PAD, PAD
     state.correct, state.is_number = 1, 1
+    # At most 2 * (2^62 - 1), within int64.
     total = level.a + level.b
     state.target_length = count_digits(total, params.radix)
     for j in range(state.target_length - 1, -1, -1):
@@ -64,6 +65,7 @@ def count_digits(number, base):
 @njit
 def append_number(observation, number, base):
     """Append a number's digits, highest first."""
+    # Zeros first, which moves the length; then each digit is added in its place.
     start, count = observation.length, count_digits(number, base)
     for _ in range(count):
         append_token(observation, ZERO)
@@ -86,6 +88,7 @@ def step(state, level, params, action, signals):
     # The highest digit so far: the last one, if the lowest came first.
     if action != END and (params.reverse or state.num_generated == 0):
         state.highest = action
+    # Position n holds <end>. A later token is compared with it too; `correct` is 0 by then, since one was not <end>.
     if action == state.target[min(state.num_generated, n)]:
         signals.match = 1.0 / (n + 1)
     else:
@@ -122,9 +125,12 @@ def observe(state, level, params, observation):
 def problems(pool: int, low: int, high: int) -> np.ndarray:
     """Return up to `pool` different pairs of numbers in low..high-1; the same ones for the same arguments."""
     count = high - low
+    # All pairs, where they fit: (count^2,) numbers k, as a = k // count, b = k % count -> (count^2, 2).
     if count * count <= pool:
         return low + np.stack(np.divmod(np.arange(count * count), count), axis=1)
+    # Drawn with repetition; repetitions are dropped, so that the pool may be a little smaller than asked for.
     pairs = np.random.default_rng(0).integers(low, high, (pool, 2))
+    # Indices of first occurrences, sorted: the order of drawing, which np.unique's sorted values would lose.
     first = np.unique(pairs, axis=0, return_index=True)[1]
     return pairs[np.sort(first)]
 
@@ -158,10 +164,12 @@ def addition(
     if base**digits > 2**62:
         raise ValueError(f"base ** digits is {base}**{digits}; it must be at most 2**62")
     fewest = min_digits or digits
+    # The smallest number of so many digits; 0 counts as one digit.
     low = base ** (fewest - 1) if fewest > 1 else 0
     pairs = problems(pool, low, base**digits) if levels is None else custom_problems(levels, base**digits)
     pool_records = np.zeros(len(pairs), LEVEL)
     pool_records["a"], pool_records["b"] = pairs[:, 0], pairs[:, 1]
+    # The sum may have one digit more, and <end>. The window: two numbers, "+", "=" and the answer, rounded up to 16.
     budget = digits + 2
     window = -(-(2 * digits + 2 + budget) // 16) * 16
     transcript = Transcript(window, base + ZERO)

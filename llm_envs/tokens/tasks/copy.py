@@ -42,6 +42,7 @@ def reset(state, level, params):
     for j in range(n):
         k = n - 1 - j if params.task == REVERSE else j
         state.target[j] = level.symbols[k] + FIRST
+    # Sorted here once an episode, so that `step` compares with a target whatever the task.
     if params.task == SORT:
         sort(state.target, n)
 
@@ -62,12 +63,14 @@ def step(state, level, params, action, signals):
     """Compare one token with the target."""
     n = level.length
     expected = state.target[state.num_generated] if state.num_generated < n else END
+    # `observe` appends it: rules do not write observations.
     state.num_generated += 1
     state.last = action
     if action != expected:
         state.correct = 0
     elif action != END:
         signals.match = 1.0 / n
+    # <end>, or the budget of n + 1 tokens is spent: then `correct` is 0, for the last of them was not <end>.
     if action != END and state.num_generated <= n:
         return False
     signals.exact = state.correct
@@ -92,6 +95,7 @@ def random_prompts(pool: int, length: int, vocab_size: int, kind: np.dtype) -> n
     levels = np.zeros(pool, kind)
     levels["length"] = rng.integers(1, length + 1, pool)
     inside = np.arange(length) < levels["length"][:, None]
+    # (pool, length), 0 beyond each prompt's end: a level's split is a hash of its bytes.
     levels["symbols"][:, :length] = rng.integers(0, vocab_size, (pool, length)) * inside
     return levels
 
@@ -122,11 +126,14 @@ def copy(
     check_range("vocab_size", vocab_size, 2, 1000)
     check_range("pool", pool, 1, 2**24)
     check_range("max_steps", max_steps, 0, 2**30)
+    # Prompt and answer of `length` symbols each, "=" and <end>: 2 length + 2, rounded up to a multiple of 16, so that
+    # similar lengths share their record types, and with them the compiled kernels.
     window = -(-(2 * length + 2) // 16) * 16
     kind = record(length=np.int16, symbols=(np.int16, (window // 2,)))
     shape = (length, vocab_size, kind)
     prompts = random_prompts(pool, *shape) if levels is None else custom_prompts(levels, *shape)
     letters = string.ascii_lowercase + string.ascii_uppercase + string.digits
+    # One character a symbol while there are enough of them: a prompt is then "abca=", and not "s0 s1 s2 s0 =".
     short = vocab_size <= len(letters)
     words = list(letters[:vocab_size]) if short else [f"s{i}" for i in range(vocab_size)]
     tokenizer = character_tokenizer("=" + "".join(words)) if short else word_tokenizer(["=", *words])
