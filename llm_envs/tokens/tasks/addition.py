@@ -42,43 +42,39 @@ def reset(state, level, params):
     state.num_generated, state.last, state.highest = 0, PAD, PAD
     state.correct, state.is_number = 1, 1
     # At most 2 * (2^62 - 1), within int64.
-    total = level.a + level.b
-    state.target_length = count_digits(total, params.radix)
-    for j in range(state.target_length - 1, -1, -1):
-        state.target[j] = ZERO + total % params.radix
-        total //= params.radix
-    if params.reverse:
-        flip(state.target, state.target_length)
+    state.target_length = write_digits(state.target, 0, level.a + level.b, params.radix)
+    if not params.reverse:
+        flip(state.target, 0, state.target_length)
     state.target[state.target_length] = END
 
 
 @njit
-def count_digits(number, base):
-    """Return the number of digits of a number."""
-    count, rest = 1, number // base
-    while rest > 0:
-        rest //= base
-        count += 1
-    return count
+def write_digits(tokens, start, number, base):
+    """Write a number's digits from `start` on, lowest first; return where they end."""
+    # Divisions are what an episode's beginning costs, so one a digit; unsigned ones need no correction of signs.
+    rest, radix, end = np.uint64(number), np.uint64(base), start
+    while True:
+        tokens[end] = ZERO + np.int64(rest % radix)
+        rest //= radix
+        end += 1
+        if rest == 0:
+            return end
+
+
+@njit
+def flip(tokens, start, end):
+    """Reverse tokens[start:end] in place."""
+    for j in range((end - start) // 2):
+        tokens[start + j], tokens[end - 1 - j] = tokens[end - 1 - j], tokens[start + j]
 
 
 @njit
 def append_number(observation, number, base):
     """Append a number's digits, highest first."""
-    # Zeros first, which moves the length; then each digit is added in its place.
-    start, count = observation.length, count_digits(number, base)
-    for _ in range(count):
-        append_token(observation, ZERO)
-    for j in range(start + count - 1, start - 1, -1):  # one division a digit: from the lowest one on
-        observation.tokens[j] += number % base
-        number //= base
-
-
-@njit
-def flip(tokens, n):
-    """Reverse the first n tokens in place."""
-    for j in range(n // 2):
-        tokens[j], tokens[n - 1 - j] = tokens[n - 1 - j], tokens[j]
+    start = np.int64(observation.length)
+    end = write_digits(observation.tokens, start, number, base)
+    flip(observation.tokens, start, end)
+    observation.length = end
 
 
 @njit
