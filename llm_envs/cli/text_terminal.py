@@ -19,7 +19,7 @@ from llm_envs.registration import find, make_batch
 from llm_envs.text.compiler.symbols import SymbolTable
 from llm_envs.text.language.replies import RESTART_PROMPT, TEMPLATES
 from llm_envs.text.model.game import DIRECTIONS
-from llm_envs.text.records.codes import NONE, OPEN
+from llm_envs.text.records import codes
 
 OWN = {  # command -> what `help` says
     "help": "this list",
@@ -236,10 +236,10 @@ class Terminal:
         symbols = self.symbols()
         ids = list(symbols.numbers.rooms)
         exits = [
-            Exit(room, way, int(to), bool(door != NONE and lock[level["fixed"] + door] != OPEN))
+            Exit(room, way, int(to), bool(door != codes.NONE and lock[level["fixed"] + door] != codes.OPEN))
             for room in self.now.rooms
             for way, to, door in zip(DIRECTIONS, level["exits"][room], level["exit_doors"][room], strict=True)
-            if to != NONE
+            if to != codes.NONE
         ]
         names = {room: symbols.game.things[ids[room]].name.title() or ids[room] for room in self.now.rooms}
         return draw_map(names, exits, int(states[0]["room"]))
