@@ -82,13 +82,21 @@ def step_listed(state, level, params, action, signals):
 
 
 @njit
+def begin_typing(state, level):
+    """Nothing is typed yet, so every command may follow; the first observation shows the description."""
+    state.low, state.high, state.typed, state.word = 0, level.num_commands, 0, 0
+    state.reply_pending = 1
+
+
+@njit
 def reset_game(state, level, params):
     """Begin the game."""
     begin_game(state, level)
+    begin_typing(state, level)
 
 
 @njit
 def reset_listed(state, level, params):
     """Begin the game, with its first list."""
-    begin_game(state, level)
+    reset_game(state, level, params)
     list_now(state, level)
