@@ -20,7 +20,7 @@ from llm_envs.text.compiler.pool import Pool
 from llm_envs.text.compiler.symbols import SymbolTable
 from llm_envs.text.language.replies import RESTART_PROMPT, TEMPLATES
 from llm_envs.text.model.game import DIRECTIONS
-from llm_envs.text.records.codes import NONE, OPEN
+from llm_envs.text.records import codes
 
 OWN = {  # command -> its meaning, for `help`
     "help": "this list",
@@ -251,10 +251,10 @@ class Terminal:
         ids = list(symbols.numbers.rooms)
         # A door is thing number `fixed + door`: things without a place come first. NONE: the way has no door.
         exits = [
-            Exit(room, way, int(to), bool(door != NONE and lock[level["fixed"] + door] != OPEN))
+            Exit(room, way, int(to), bool(door != codes.NONE and lock[level["fixed"] + door] != codes.OPEN))
             for room in self.now.rooms
             for way, to, door in zip(DIRECTIONS, level["exits"][room], level["exit_doors"][room], strict=True)
-            if to != NONE
+            if to != codes.NONE
         ]
         names = {room: symbols.game.things[ids[room]].name.title() or ids[room] for room in self.now.rooms}
         return draw_map(names, exits, int(states[0]["room"]))

@@ -11,7 +11,7 @@ from llm_envs.text.authoring.builder import Maker
 from llm_envs.text.compiler.plan import Plan
 from llm_envs.text.compiler.tables import write_level
 from llm_envs.text.model.game import Quest
-from llm_envs.text.records.codes import EXAMINE, INVENTORY, LOOK, PLAYING, WON
+from llm_envs.text.records import codes
 from llm_envs.text.rules.admissible import lister
 from llm_envs.text.rules.quests import holds
 from llm_envs.text.rules.turn import take_turn
@@ -54,17 +54,17 @@ def after_each(level, state):
 
 def shortest(level, state):
     """Return the fewest commands that win from a state, by breadth-first search without any omission; None if none."""
-    if state["ending"].item() != PLAYING:
-        return 0 if state["ending"].item() == WON else None
+    if state["ending"].item() != codes.PLAYING:
+        return 0 if state["ending"].item() == codes.WON else None
     seen, now, length = set(), [state], 0
     while now:
         length, later = length + 1, []
         for one in now:
             for new in after_each(level, one)[1]:
-                if new["ending"] == WON:
+                if new["ending"] == codes.WON:
                     return length
                 code = b"".join(new[name].tobytes() for name in COUNTED)
-                if new["ending"] == PLAYING and code not in seen:
+                if new["ending"] == codes.PLAYING and code not in seen:
                     seen.add(code)
                     later.append(np.array([new], STATE))
         now = later
@@ -117,9 +117,9 @@ def with_quests(game, rng):
         past.append({fact for fact in facts if test(record, *plan.conditions.of(fact))})
         commands, states = after_each(level, state)
         verbs = [plan.commands[command][1] for command in commands]
-        acts = [k for k, verb in enumerate(verbs) if verb not in (LOOK, INVENTORY, EXAMINE)] or [0]
+        acts = [k for k, verb in enumerate(verbs) if verb not in (codes.LOOK, codes.INVENTORY, codes.EXAMINE)] or [0]
         state = np.array([states[acts[rng.integers(len(acts))]]], STATE)
-        state["ending"] = PLAYING
+        state["ending"] = codes.PLAYING
 
     def draw(group):
         return sorted(group)[rng.integers(len(group))]

@@ -1,6 +1,6 @@
 """The commands of a game: every form of its theme's verbs (llm_envs.text.rules.table), with things of the game."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from llm_envs.text.model.game import CONTAINERS, DIRECTIONS, SUPPORTERS, Game, kind_of
@@ -26,7 +26,7 @@ def groups_of(game: Game, numbers: Numbers) -> dict[str, dict[str, int]]:
     """Return the things of a game that a form of a command may name, by group; all but "key", which depends on x."""
     sharp = {fact[1] for fact in game.named("sharp")}
     drinkable = {fact[1] for fact in game.named("drinkable")}
-    groups = {
+    groups: dict[str, Iterable[str]] = {
         "way": DIRECTIONS,
         "thing": numbers.things,
         "portable": numbers.portables,

@@ -15,7 +15,7 @@ from numba import njit
 
 from llm_envs.text.interface.masks import list_now, word_at
 from llm_envs.text.language import replies
-from llm_envs.text.records.codes import NONE, VERBS
+from llm_envs.text.records import codes
 from llm_envs.text.rules.turn import begin_game, take_turn
 from llm_envs.vocabulary import END
 
@@ -57,7 +57,7 @@ def step_word(state, level, params, action, signals):
     else:
         state.reply_pending = 1
         reply = replies.NO_SENSE if known else replies.CANT_SEE
-        over = take_turn(state, level, VERBS + reply, NONE, NONE, signals)
+        over = take_turn(state, level, codes.VERBS + reply, codes.NONE, codes.NONE, signals)
     state.word = action
     return over
 
@@ -68,7 +68,7 @@ def step_index(state, level, params, action, signals):
     if action < level.num_commands:
         return play(state, level, action, signals)
     state.word, state.reply_pending = -1, 1
-    return take_turn(state, level, VERBS + replies.NO_SENSE, NONE, NONE, signals)
+    return take_turn(state, level, codes.VERBS + replies.NO_SENSE, codes.NONE, codes.NONE, signals)
 
 
 @njit
@@ -82,13 +82,21 @@ def step_listed(state, level, params, action, signals):
 
 
 @njit
+def begin_typing(state, level):
+    """Nothing is typed yet, so every command may follow; the first observation shows the description."""
+    state.low, state.high, state.typed, state.word = 0, level.num_commands, 0, 0
+    state.reply_pending = 1
+
+
+@njit
 def reset_game(state, level, params):
     """Begin the game."""
     begin_game(state, level)
+    begin_typing(state, level)
 
 
 @njit
 def reset_listed(state, level, params):
     """Begin the game, with its first list."""
-    begin_game(state, level)
+    reset_game(state, level, params)
     list_now(state, level)

@@ -13,7 +13,7 @@ from llm_envs.text.language.render import render_description, render_inventory, 
 from llm_envs.text.language.slots import endless, most_points
 from llm_envs.text.language.turn_length import longest_turn
 from llm_envs.text.parser.parser import parse
-from llm_envs.text.records.codes import GO, LOST, NONE, TAKE, WON
+from llm_envs.text.records import codes
 from llm_envs.text.rules.quests import holds
 from llm_envs.text.rules.visibility import is_visible
 from llm_envs.validation import power_of_two
@@ -53,9 +53,11 @@ def inspect(state, level, sheets, mask, order, commands, conditions, facts):
 def applies(state, level, number):
     """Return whether the things that a command names are where it says, so that its words mean nothing else."""
     verb, x, y = level.commands[number]
-    if verb == TAKE and y != NONE and state.holder[x] != level.rooms + y - level.portables:
+    if verb == codes.TAKE and y != codes.NONE and state.holder[x] != level.rooms + y - level.portables:
         return False
-    return (verb == GO or x == NONE or is_visible(state, level, x)) and (y == NONE or is_visible(state, level, y))
+    return (verb == codes.GO or x == codes.NONE or is_visible(state, level, x)) and (
+        y == codes.NONE or is_visible(state, level, y)
+    )
 
 
 @cache
@@ -99,8 +101,8 @@ class StringInterface:
             "admissible_commands": [names[k] for k in self.commands[:found].tolist()],
             "score": int(state["score"]),
             "max_score": float("inf") if no_end else int(most),
-            "won": bool(ending == WON),
-            "lost": bool(ending == LOST),
+            "won": bool(ending == codes.WON),
+            "lost": bool(ending == codes.LOST),
         }
         if self.with_facts:
             info["facts"] = [symbols.facts[k] for k in self.facts[:true].tolist()]
@@ -115,7 +117,7 @@ class StringInterface:
         symbols, level = self.symbols(row), row.level
         number = symbols.plain.get(text)
         if number is not None and self.applies(row.state, level, number):
-            return (number, *level["commands"][number].tolist(), NONE, 0)
+            return (number, *level["commands"][number].tolist(), codes.NONE, 0)
         found = parse(text, symbols, row.state, level)
         same = np.flatnonzero((level["commands"][: level["num_commands"]] == found[:3]).all(1))
         return (int(same[0]) if len(same) else -1, *found)

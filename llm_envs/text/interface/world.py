@@ -20,7 +20,7 @@ from llm_envs.text.language.pieces import TranscriptReader, tokenizer
 from llm_envs.text.language.render import SHOW_DESCRIPTION, SHOW_INVENTORY
 from llm_envs.text.language.turn_length import longest_turn
 from llm_envs.text.model.game import Game
-from llm_envs.text.records.codes import NONE, SHARP
+from llm_envs.text.records import codes
 from llm_envs.text.records.state import state_kind
 from llm_envs.validation import check_choice, check_range, check_switch, power_of_two
 from llm_envs.world import Display, Row, Rules, TextInterface, Transcript, World, record, values
@@ -161,8 +161,8 @@ def most_admissible(pool: Pool) -> int:
     for level in pool.levels:
         places = level["place"][: level["fixed"]]
         here = int(np.bincount(places).max()) if len(places) else 0
-        doors = int((level["exit_doors"][: level["rooms"]] != NONE).sum(1).max()) if level["rooms"] else 0
-        each = 4 + 2 * here + 3 * int((level["traits"] & SHARP != 0).sum())
+        doors = int((level["exit_doors"][: level["rooms"]] != codes.NONE).sum(1).max()) if level["rooms"] else 0
+        each = 4 + 2 * here + 3 * int((level["traits"] & codes.SHARP != 0).sum())
         most = max(most, 7 + 3 * doors + 3 * here + each * int(level["portables"]))
     return power_of_two(most)
 

@@ -7,7 +7,7 @@ from llm_envs.text.language import phrases, program
 from llm_envs.text.language.listing import add_list, add_printed_name
 from llm_envs.text.language.slots import add_number, add_slot, add_word
 from llm_envs.text.language.writing import write_constants, write_run
-from llm_envs.text.records.codes import AJAR, LOCKED, NONE, OPEN
+from llm_envs.text.records import codes
 
 CODE = phrases.CODE
 LEVEL_CODE = len(CODE)  # the address of level.code[0]
@@ -86,11 +86,11 @@ def after_test(state, level, address, target):
 def holds(state, kind, of):
     """Return whether a condition of a text holds."""
     if kind <= program.IS_SHUT:  # what is locked is shut too
-        return (kind == program.IS_OPEN) == (state.lock[of] == OPEN or state.lock[of] == AJAR)
+        return (kind == program.IS_OPEN) == (state.lock[of] == codes.OPEN or state.lock[of] == codes.AJAR)
     if kind == program.HAS_SOME:
-        return state.first[of] != NONE
+        return state.first[of] != codes.NONE
     if kind == program.HAS_NONE:
-        return state.first[of] == NONE
+        return state.first[of] == codes.NONE
     if kind == program.HAS_ONE:
-        return state.first[of] != NONE and state.after[state.first[of]] == NONE
-    return state.lock[of] == LOCKED
+        return state.first[of] != codes.NONE and state.after[state.first[of]] == codes.NONE
+    return state.lock[of] == codes.LOCKED

@@ -10,7 +10,7 @@ from numba import njit
 from llm_envs.text.language import phrases, pieces, replies
 from llm_envs.text.language.interpreter import add_text
 from llm_envs.text.language.slots import endless
-from llm_envs.text.records.codes import LOST, NONE, PLAYING, WON
+from llm_envs.text.records import codes
 
 ENTRIES = phrases.ENTRIES  # the address of each phrase's program
 PROMPT = pieces.FIXED_IDS[pieces.PROMPT]  # the token before a command
@@ -72,12 +72,12 @@ def address_of(state, level, part):
     elif part == INVENTORY:
         phrase = inventory_phrase(state, level)
     elif part == GAIN:
-        if state.gain != 0 and state.ending != LOST:  # TextWorld prints no gain once the game is lost
+        if state.gain != 0 and state.ending != codes.LOST:  # TextWorld prints no gain once the game is lost
             phrase = replies.GONE_UP if state.gain > 0 else replies.CHANGED
-    elif state.ending != PLAYING:
+    elif state.ending != codes.PLAYING:
         phrase = replies.RESTART_PROMPT
         if part == END_OF_GAME:
-            phrase = replies.THE_END if state.ending == WON else replies.YOU_LOST
+            phrase = replies.THE_END if state.ending == codes.WON else replies.YOU_LOST
         elif part == SCORED:
             phrase = replies.SCORED_IN_ALL if endless(level) else replies.SCORED
     return ENTRIES[phrase]
@@ -103,4 +103,4 @@ def reply_address(state, level):
 @njit
 def inventory_phrase(state, level):
     """Return the phrase that lists what the player carries."""
-    return replies.CARRYING if state.first[level.rooms + level.fixed] != NONE else replies.EMPTY_HANDS
+    return replies.CARRYING if state.first[level.rooms + level.fixed] != codes.NONE else replies.EMPTY_HANDS

@@ -4,7 +4,7 @@ import numpy as np
 
 from llm_envs.text.language import phrases, program, replies
 from llm_envs.text.language.render import SHOW_DESCRIPTION, SHOW_INVENTORY
-from llm_envs.text.records.codes import COOKING, NONE
+from llm_envs.text.records import codes
 
 LONGEST_NUMBER = 12  # tokens of a slot for a number, in words or digits, with its noun
 
@@ -51,7 +51,7 @@ class _Bound:
     def __init__(self, level: np.void) -> None:
         things, portables = int(level["portables"] + level["fixed"] + level["doors"]), int(level["portables"])
         names = level["name_words"][:things].tolist()
-        prefixes = 2 if level["theme"] >= COOKING else 0  # "sliced raw"
+        prefixes = 2 if level["theme"] >= codes.COOKING else 0  # "sliced raw"
         self.name = max(names, default=0) + prefixes
         # A list of everything, with articles and commas.
         self.everything = 1 + sum(names[:portables]) + portables * (2 + prefixes)
@@ -61,7 +61,7 @@ class _Bound:
         """Return the bound for the text whose program begins at an address."""
         code = self.code
         most = {address: 0}  # before each instruction, over the paths to it
-        lists = [0] * (NONE + 1)  # how often each holder's contents are listed
+        lists = [0] * (codes.NONE + 1)  # how often each holder's contents are listed
         while code[address] != program.END:
             op, so_far = code[address], most[address]
             following = address + program.length_of(op, code[address + 2] if op == program.TEST else 0)

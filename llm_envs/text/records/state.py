@@ -78,16 +78,12 @@ def state_kind(size: Size, listed: int = 0) -> np.dtype:
     portables, holders, locks = size.portables, size.rooms + size.fixed + 1, size.fixed + size.doors
     return state_record(
         **extra,  # not at the end, where Numba would take the record for a subtype of that without
+        # the game: what the rules read and write
         done_quests=np.uint64,  # a bit a quest
         to_test=np.uint64,  # quests that this turn's changes may decide
         score=np.int32,
         turns=np.int32,  # commands that cost a turn
         gain=np.int32,  # points gained in the last turn
-        low=np.int16,  # commands that begin with the words typed so far: low .. high - 1
-        high=np.int16,
-        word=np.int16,  # the token typed last
-        typed=np.uint8,  # words of the command typed so far
-        reply_pending=np.uint8,  # 1 when the last step carried out a command, whose reply the next observation shows
         reply=np.uint8,  # number of a reply, see llm_envs.text.language.replies, and what it speaks of
         x=np.uint8,
         y=np.uint8,
@@ -103,6 +99,12 @@ def state_kind(size: Size, listed: int = 0) -> np.dtype:
         lock=(np.uint8, (locks,)),
         food=(np.uint8, (portables,)),
         cut=(np.uint8, (portables,)),
+        # the interface: what is being typed, and what the next observation shows
+        low=np.int16,  # commands that begin with the words typed so far: low .. high - 1
+        high=np.int16,
+        word=np.int16,  # the token typed last
+        typed=np.uint8,  # words of the command typed so far
+        reply_pending=np.uint8,  # 1 when the last step carried out a command, whose reply the next observation shows
     )
 
 

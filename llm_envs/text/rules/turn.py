@@ -46,8 +46,7 @@ def begin_game(state, level):
     state.done_quests = np.uint64(0)
     state.to_test = ALL_QUESTS
     state.score, state.turns, state.gain = 0, 0, 0
-    state.low, state.high, state.typed, state.word = 0, level.num_commands, 0, 0
-    state.reply_pending, state.reply, state.inferred = 1, replies.DESCRIPTION, 0
+    state.reply, state.inferred = replies.DESCRIPTION, 0
     state.x, state.y, state.z = codes.NONE, codes.NONE, codes.NONE
     state.ending = codes.PLAYING
     state.room, state.free_slots, state.used_slots = level.start_room, level.start_free, level.start_used

@@ -16,7 +16,7 @@ from llm_envs.text.games.cooking import cooking
 from llm_envs.text.games.key_quest import key_quest
 from llm_envs.text.interface.expert import winning_commands
 from llm_envs.text.model.game import Thing
-from llm_envs.text.records.codes import PREPARE
+from llm_envs.text.records import codes
 from llm_envs.vocabulary import END
 
 GAMES = [cooking.generate(seed, preset="ftwp-hardest") for seed in range(3)]
@@ -80,7 +80,7 @@ def test_what_is_listed_is_done():
         signals = batch.arrays.signals
         assert (signals["turn"] == 1).all()
         refused = signals["invalid"] == 1
-        assert not refused[np.array(verbs) != PREPARE].any()
+        assert not refused[np.array(verbs) != codes.PREPARE].any()
 
 
 def test_words_under_the_mask_always_make_a_command():

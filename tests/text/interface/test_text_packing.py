@@ -10,12 +10,12 @@ import pytest
 import llm_envs
 from llm_envs.text.interface.typed_actions import COMMAND
 from llm_envs.text.language import replies
-from llm_envs.text.records.codes import EXAMINE, GO, NONE, TAKE, VERBS
+from llm_envs.text.records import codes
 
 COOKING = {"pool": 5, "action": "text", "split": "all"}
 
 
-def command(verb: int, x: int, y: int, z: int = NONE, inferred: int = 0, number: int = -1) -> np.ndarray:
+def command(verb: int, x: int, y: int, z: int = codes.NONE, inferred: int = 0, number: int = -1) -> np.ndarray:
     """Return an action, (1,) COMMAND."""
     return np.array([(number, verb, x, y, z, inferred)], COMMAND)
 
@@ -69,13 +69,13 @@ def cooking(rows: int = 1):
         command(200, 0, 0),
         command(255, 0, 0),
         command(255, 255, 255, 255, 255, 2**15 - 1),
-        command(EXAMINE, 0, NONE, number=-2),
-        command(TAKE, NONE, NONE),
-        command(GO, 4, NONE),
-        command(VERBS + replies.EXAMINED, NONE, NONE),
-        command(VERBS + replies.ONLY_VERB, NONE, NONE, z=len(replies.VERB_WORDS)),
-        command(EXAMINE, 0, NONE, z=NONE, inferred=replies.INFERRED),
-        command(EXAMINE, 0, NONE, number=400),
+        command(codes.EXAMINE, 0, codes.NONE, number=-2),
+        command(codes.TAKE, codes.NONE, codes.NONE),
+        command(codes.GO, 4, codes.NONE),
+        command(codes.VERBS + replies.EXAMINED, codes.NONE, codes.NONE),
+        command(codes.VERBS + replies.ONLY_VERB, codes.NONE, codes.NONE, z=len(replies.VERB_WORDS)),
+        command(codes.EXAMINE, 0, codes.NONE, z=codes.NONE, inferred=replies.INFERRED),
+        command(codes.EXAMINE, 0, codes.NONE, number=400),
     ],
 )
 def test_what_no_text_means_is_not_understood_and_costs_no_turn(action):
