@@ -27,12 +27,14 @@ def _needs() -> np.ndarray:
             if verb.needs(place):
                 needs[verb.code, place] = THING
     needs[codes.GO, 0] = WAY
+    # Its text is the level's, so its template has no slot that says so.
     needs[codes.VERBS + replies.EXAMINED, 0] = THING
     for reply in range(replies.EMPTY_HANDS):
         for op, register in phrases.slots(reply):
             if op in (program.VERB, program.LINK):
                 needs[codes.VERBS + reply, 2] = WORD
             elif op in (program.NAME, program.THE_NAME):
+                # An earlier slot may have asked for a HOLDER, which is the stricter need.
                 needs[codes.VERBS + reply, register] = max(needs[codes.VERBS + reply, register], THING)
             elif op in (program.CONTENTS_OF, program.WAY):
                 needs[codes.VERBS + reply, register] = HOLDER if op == program.CONTENTS_OF else WAY
@@ -73,11 +75,13 @@ def can_be_meant(level, verb, x, y, z, inferred, number):
 @njit
 def step_text(state, level, params, action, signals):
     """Carry out a typed command; what is none of this level's is not understood."""
+    # Bytes as int64: with an unsigned type Numba computes VERBS + ... and comparisons with -1 in other types.
     number, verb, x, y = np.int64(action.number), np.int64(action.verb), np.int64(action.x), np.int64(action.y)
     z, inferred = np.int64(action.z), np.int64(action.inferred)
     if not can_be_meant(level, verb, x, y, z, inferred, number):
         verb, x, y, z, inferred, number = codes.VERBS + replies.NO_SENSE, codes.NONE, codes.NONE, codes.NONE, 0, -1
     over = take_turn(state, level, verb, x, y, signals)
+    # After the turn, which clears both.
     state.z, state.inferred = z, inferred
     state.word, state.reply_pending = number, 1
     return over

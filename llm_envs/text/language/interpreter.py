@@ -9,6 +9,7 @@ from llm_envs.text.language.slots import add_number, add_slot, add_word
 from llm_envs.text.language.writing import write_constants, write_run
 from llm_envs.text.records import codes
 
+# A global array is a constant of the compiled rules, so that replies take no space in levels.
 CODE = phrases.CODE
 LEVEL_CODE = len(CODE)  # the address of level.code[0]
 # The numbers that these rules take and return are int64 throughout: Numba compiles a rule again for each other type.
@@ -23,6 +24,7 @@ def add_text(state, level, observation, n, address):
         if op == program.END:
             return n
         operand = fetch(level, address + 1)  # of an instruction without: the one after it, not used
+        # Instructions are numbered by kind (see `program`), so that one comparison finds each kind.
         if op < program.JUMP:
             end = add_literal(level, observation, n, address, operand)
             if op & program.ATTACHES and not spaced:  # in descriptions alone: a text without branches has one form
@@ -34,6 +36,7 @@ def add_text(state, level, observation, n, address):
         elif op == program.JUMP:
             address = operand
         else:
+            # Names and lists print no white space at their end.
             n = add_any_slot(state, level, observation, n, op, operand, spaced)
             spaced = False
             address += 2 if op < program.HANDS else 1
@@ -66,6 +69,7 @@ def add_any_slot(state, level, observation, n, op, operand, spaced):
     if op < program.HANDS:
         return add_slot(state, level, observation, n, op, operand, spaced)
     if op == program.HANDS:
+        # The hands are the last holder, after rooms and fixed things.
         return add_list(state, level, observation, n, np.int64(level.rooms) + level.fixed)
     if op <= program.LINK:
         return add_word(state, observation, n, op)
@@ -74,7 +78,8 @@ def add_any_slot(state, level, observation, n, op, operand, spaced):
 
 @njit
 def after_test(state, level, address, target):
-    """Return where the program goes on after the test at an address."""
+    """Return where the program continues after the test at an address."""
+    # TEST is op, target, count, then `count` pairs (kind, of).
     end = address + 3 + 2 * fetch(level, address + 2)
     for k in range(address + 3, end, 2):
         if not holds(state, fetch(level, k), fetch(level, k + 1)):

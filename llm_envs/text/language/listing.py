@@ -9,6 +9,7 @@ from llm_envs.text.records import codes
 
 A, AN, AND, NOTHING, RAW, BURNT = map(int, fixed_tokens("a", "an", "and", "nothing", "raw", "burned"))
 COMMA = FIXED_IDS["##,"]
+# Tables by the value of a field of bits: `codes.HEAT` is bits 6 and 7, `codes.CUT` begins at bit 0.
 HEAT_TOKENS = fixed_tokens(
     *({codes.GRILLED: "grilled", codes.ROASTED: "roasted", codes.FRIED: "fried"}.get(k << 6, "") for k in range(4))
 )
@@ -26,6 +27,7 @@ def add_name(level, observation, n, number):
 @njit
 def add_printed_name(state, level, observation, n, thing):
     """Write a thing's name, in cooking games with what became of the food."""
+    # Codes of themes are ordered: COOKING and COOKING_DROP come last. Fixed things have no food or cut.
     if level.theme >= codes.COOKING and thing < level.portables:
         word = cut_word(state, thing)
         if word != 0:
@@ -46,6 +48,7 @@ def cut_word(state, portable):
 def heat_word(state, portable):
     """Return the token for how a portable is cooked, or 0."""
     food = state.food[portable]
+    # One word at most: food that needs cooking, or is burned, is named by that and not by how it was heated.
     if food & codes.NEEDS_COOKING:
         return RAW
     if food & codes.BURNED:
@@ -66,6 +69,7 @@ def add_listed(state, level, observation, n, portable):
 @njit
 def add_list(state, level, observation, n, holder):
     """Write "a key, a bed and some milk", or "nothing"."""
+    # Holders keep their portables as linked lists: first[holder], after[portable], ..., NONE.
     portable = np.int64(state.first[holder])
     if portable == codes.NONE:
         return write(observation, n, NOTHING)

@@ -28,6 +28,7 @@ def add_slot(state, level, observation, n, op, register, spaced):
         return add_list(state, level, observation, n, np.int64(level.rooms) + thing - level.portables)
     if op == program.NAME:
         return add_name(level, observation, n, thing)
+    # Doors have no article in lists and no "the" here, as TextWorld's games print them: "You open oak door."
     if level.article[thing] != 0:
         return add_name(level, observation, write(observation, n, THE if spaced else CONTINUED_THE), thing)
     end = add_name(level, observation, n, thing)
@@ -48,6 +49,7 @@ def add_number(state, level, observation, n, op):
     if op == program.MOST:
         return add_digits(observation, n, most_points(level))
     if op == program.GAIN:
+        # Inform prints gains in words ("one point") and scores in digits.
         n = add_words(observation, n, np.int64(state.gain))
         return write(observation, n, A_POINT if -1 <= state.gain <= 1 else MANY_POINTS)
     if op == program.TURNS:
@@ -67,6 +69,7 @@ def endless(level):
     """Return whether some quest can be scored again and again."""
     for quest in range(level.quests):
         flags = level.quest_flags[quest]
+        # An optional quest counts for the maximum only if it gains points, so too for whether there is one.
         if flags & codes.REPEATABLE and (not flags & codes.OPTIONAL or level.quest_reward[quest] > 0):
             return True
     return False
