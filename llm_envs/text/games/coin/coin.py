@@ -63,6 +63,7 @@ STATE = state_record(
     action=np.int32,  # the last one
     reply=np.int32,  # to it: a phrase, or DESCRIPTION
 )
+SMALLEST_WINDOW = 64  # holds the longest turn twice: one fits after the oldest half was dropped
 SIGNALS = {"score": 1.0, "step": 0.0, "invalid": 0.0}
 
 
@@ -193,7 +194,7 @@ def coin(
     check_choice("action", action, ("index", "text"))
     check_range("pool", pool, 1, 2**20)
     check_range("max_steps", max_steps, 0, 2**30)
-    check_range("window", window, 64, 1024 if observation == "text" else 16_384)
+    check_range("window", window, SMALLEST_WINDOW, 1024 if observation == "text" else 16_384)
     if window % 2:
         raise ValueError(f"window is {window}; it must be even")
     if levels is None and level * mode > 100:
