@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import coin_walks
 import gymnasium as gym
 import numpy as np
 
@@ -75,6 +76,7 @@ CONFIGURATIONS: list[tuple[str, dict[str, Any]]] = [
     ("Nav/PathPlanner-v0", {"obstacles": 8, "action": "continuous", "max_steps": 40}),
     ("Text/Coin-v0", {"mode": 3, "window": 64}),
     ("Text/Coin-v0", {"level": 10, "mode": 2, "max_steps": 30, "weights": {"step": -0.1, "invalid": -1.0}}),
+    *coin_walks.CONFIGURATIONS,
 ]
 STRINGS: list[tuple[str, dict[str, Any]]] = [
     ("Text/Coin-v0", {"observation": "text", "action": "text"}),
@@ -88,6 +90,7 @@ STRINGS: list[tuple[str, dict[str, Any]]] = [
         for world_id in FAMILIES
         if world_id != "Text/Collector-v0"
     ),
+    *coin_walks.STRINGS,
 ]
 TOLD = ("feedback", "description", "inventory", "admissible_commands", "score", "max_score", "won", "lost", "facts")
 ODD = ("xyzzy", "", "take all", "open the", "go nowhere", "look", "examine me", "inventory", "drop everything")

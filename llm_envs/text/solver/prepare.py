@@ -1,166 +1,148 @@
-"""Lays the solver's desk: writes down what a search from a state needs to know of the game."""
+"""Prepares a search: works out, in Python and once a search, what a level fixes (the record `STATIC`)."""
 
 from typing import Any
 
 import numpy as np
 
-from llm_envs.text.records.codes import (
-    CHOP,
-    CLOSED,
-    CLOSING,
-    COOK,
-    DICE,
-    DRINK,
-    DROP,
-    EAT,
-    FRIED,
-    GO,
-    GONE_IS,
-    GRILLED,
-    HELD_BY,
-    INSERT,
-    LOCK_IS,
-    LOCKED,
-    LOCKING,
-    NONE,
-    OPENING,
-    OVEN,
-    PREPARE,
-    PUT,
-    ROASTED,
-    SLICE,
-    SLICED,
-    STOVE,
-    TAKE,
-    TOASTER,
-    UNLOCKING,
-    USED,
-)
+from llm_envs.text.records import codes
 from llm_envs.text.solver.relevance import ON_PORTABLES, Events, Relevance
-from llm_envs.text.solver.workspace import ANYWHERE, DESK, ONE_OF
+from llm_envs.text.solver.workspace import ANYWHERE, ONE_OF, STATIC
 
-HEAT_OF = {STOVE: FRIED, OVEN: ROASTED, TOASTER: GRILLED}
-WAY_OF = {SLICE: SLICED, DICE: SLICED + 1, CHOP: SLICED + 2}
-CHANGING_FOOD = (EAT, DRINK, COOK, *WAY_OF)
+HEAT_OF = {codes.STOVE: codes.FRIED, codes.OVEN: codes.ROASTED, codes.TOASTER: codes.GRILLED}
+CUT_OF = {codes.SLICE: codes.SLICED, codes.DICE: codes.DICED, codes.CHOP: codes.CHOPPED}
+MOVING = (codes.TAKE, codes.DROP, codes.PUT, codes.INSERT, codes.EAT, codes.DRINK)
+CHANGING_FOOD = (codes.EAT, codes.DRINK, codes.COOK, *CUT_OF)
+LOCK_VERBS = (codes.OPENING, codes.CLOSING, codes.LOCKING, codes.UNLOCKING)
 
 
-def lay_desk(level: Any, state: Any) -> np.ndarray | None:
-    """Return the desk for a search from a state of a level (records with attributes); None if nothing can win.
+def prepare(level: Any, state: Any) -> np.ndarray | None:
+    """Return what is fixed in a search from a state of a level, (1,) STATIC; None if nothing can win.
 
-    The map is left to `llm_envs.text.solver.shortest_walk.survey_map`.
+    The map is left to `llm_envs.text.solver.shortest_walk.survey_map`, which is compiled.
+
+    Args:
+        level: a compiled game of the layout LARGEST, np.record.
+        state: from where to win, np.record.
     """
-    use = Relevance(level, state)
-    if not use.goals.winnable():
+    relevance = Relevance(level, state)
+    if not relevance.goals.winnable():
         return None
-    desk = np.zeros(1, DESK)
+    static = np.zeros(1, STATIC)
     commands = level["commands"][: int(level["num_commands"])].tolist()
-    desk["allowed"][0, : len(commands)] = [allows(use, *command) for command in commands]
-    mark_things(desk[0], use)
-    list_changing(desk[0], use, commands, int(level["quests"]))
-    write_needs(desk[0], use, int(level["quests"]))
-    find_heat(desk[0], level)
-    return desk
+    static["allowed"][0, : len(commands)] = [allows(relevance, *command) for command in commands]
+    mark_things(static[0], relevance)
+    list_changing(static[0], relevance, commands, int(level["quests"]))
+    write_needs(static[0], relevance, int(level["quests"]))
+    find_heat(static[0], level)
+    return static
 
 
-def allows(use: Relevance, verb: int, x: int, y: int) -> bool:
-    """Say whether a command may be of use."""
-    if verb == GO:
+def allows(relevance: Relevance, verb: int, x: int, y: int) -> bool:
+    """Return whether a command may be of use."""
+    if verb == codes.GO:
         return True
-    if verb == PREPARE:
-        return use.prepares
-    if verb in (OPENING, UNLOCKING, CLOSING, LOCKING):
-        wanted = {CLOSING: (CLOSED, LOCKED), LOCKING: (LOCKED,)}.get(verb)
-        return x - use.portables in use.locks and (wanted is None or use.closes(x - use.portables, *wanted))
-    if verb == DROP and use.limited and use.holder[x] == use.hands:
+    if verb == codes.PREPARE:
+        return relevance.prepares
+    if verb in LOCK_VERBS:
+        lock = x - relevance.portables
+        wanted = {codes.CLOSING: (codes.CLOSED, codes.LOCKED), codes.LOCKING: (codes.LOCKED,)}.get(verb)
+        return lock in relevance.relevant_locks and (wanted is None or relevance.closes(lock, *wanted))
+    if verb == codes.DROP and relevance.limited and relevance.holder[x] == relevance.hands:
         return True
-    if x == NONE or x not in use.things:
+    if x == codes.NONE or x not in relevance.relevant:
         return False
-    if verb == TAKE or x in use.loose:
+    if verb == codes.TAKE or x in relevance.unconstrained:
         return True
-    if verb == DROP:
-        return use.limited or bool(floors(use, x))
-    if verb in (PUT, INSERT):
-        return (HELD_BY, x, y - use.portables + use.rooms) in use.wanted
-    if verb in (EAT, DRINK):
-        return bool(use.gone_ways(x))
-    if verb in WAY_OF:
-        return WAY_OF[verb] in use.cut_ways(x)
-    heats = use.heats(x)
-    return verb == COOK and (heats is None or HEAT_OF[use.kinds[y - use.portables]] in heats)
+    if verb == codes.DROP:
+        return relevance.limited or bool(floors(relevance, x))
+    if verb in (codes.PUT, codes.INSERT):
+        return (codes.HELD_BY, x, y - relevance.portables + relevance.rooms) in relevance.wanted
+    if verb in (codes.EAT, codes.DRINK):
+        return bool(relevance.endings(x))
+    if verb in CUT_OF:
+        return CUT_OF[verb] in relevance.cuts(x)
+    heats = relevance.heats(x)
+    return verb == codes.COOK and (heats is None or HEAT_OF[relevance.kinds[y - relevance.portables]] in heats)
 
 
-def floors(use: Relevance, p: int) -> list[int]:
+def floors(relevance: Relevance, p: int) -> list[int]:
     """Return the rooms on whose floor a thing may have to lie."""
-    if p in use.loose or use.limited:
-        return list(range(use.rooms))
-    return [b for kind, a, b in use.wanted if kind == HELD_BY and a == p and b < use.rooms]
+    if p in relevance.unconstrained or relevance.limited:
+        return list(range(relevance.rooms))
+    return [b for kind, a, b in relevance.wanted if kind == codes.HELD_BY and a == p and b < relevance.rooms]
 
 
-def mark_things(desk: np.void, use: Relevance) -> None:
-    """Fill the tables about portables."""
-    for p in range(use.portables):
-        desk["floor"][p, floors(use, p)] = 1
-        desk["cuts"][p], desk["burns"][p] = p in use.things and bool(use.cut_ways(p)), use.burns(p)
-    for name, marked in (("loose", use.loose), ("blades", use.sharp & use.things), ("unlocks", use.locks)):
-        desk[name][sorted(marked)] = 1
-    for q, events in use.goals.wins.items():
+def mark_things(static: np.void, relevance: Relevance) -> None:
+    """Fill the tables about portables and locks."""
+    blades = sorted(relevance.blades & relevance.relevant)
+    for p in range(relevance.portables):
+        static["may_drop"][p, floors(relevance, p)] = 1
+        static["may_cut"][p] = p in relevance.relevant and bool(relevance.cuts(p))
+        static["may_burn"][p] = relevance.burns(p)
+    static["unconstrained"][sorted(relevance.unconstrained)] = 1
+    static["useful_blade"][blades] = 1
+    static["only_blade"] = blades[0] if len(blades) == 1 else codes.NONE
+    static["may_unlock"][sorted(relevance.relevant_locks)] = 1
+    for q, events in relevance.goals.wins.items():
         for kind, a, b in (one for event in events for one in event):
             about = {a} if kind in ON_PORTABLES else set()
-            if kind == LOCK_IS and use.key_of[a] != NONE:
-                about.add(use.key_of[a])
-            if use.prepares and (use.meal in about or (kind == GONE_IS and b == USED)):
-                about |= {use.meal, *use.parts}
-            desk["quests_of"][sorted(about)] |= np.uint64(1 << q)
-    blades = sorted(use.sharp & use.things)
-    desk["only_blade"] = blades[0] if len(blades) == 1 else NONE
+            if kind == codes.LOCK_IS and relevance.key_of[a] != codes.NONE:
+                about.add(relevance.key_of[a])
+            if relevance.prepares and (relevance.meal in about or (kind == codes.GONE_IS and b == codes.USED)):
+                about |= {relevance.meal, *relevance.parts}
+            static["quests_of"][sorted(about)] |= np.uint64(1 << q)
 
 
-def list_changing(desk: np.void, use: Relevance, commands: list[list[int]], quests: int) -> None:
-    """List what a search can change."""
-    allowed = [command for command, on in zip(commands, desk["allowed"], strict=False) if on]
-    made = {use.meal, *use.parts} if use.prepares else set()
+def list_changing(static: np.void, relevance: Relevance, commands: list[list[int]], quests: int) -> None:
+    """List what a search can change, which is what the code of a state holds."""
+    allowed = [command for command, on in zip(commands, static["allowed"], strict=False) if on]
+    recipe = {relevance.meal, *relevance.parts} if relevance.prepares else set()
     for name, found in (
-        ("movers", {x for verb, x, _ in allowed if verb in (TAKE, DROP, PUT, INSERT, EAT, DRINK)} | made),
-        ("foods", {x for verb, x, _ in allowed if verb in CHANGING_FOOD} | made),
-        ("locks", {x - use.portables for verb, x, _ in allowed if verb in (OPENING, CLOSING, LOCKING, UNLOCKING)}),
+        ("movable", {x for verb, x, _ in allowed if verb in MOVING} | recipe),
+        ("foods", {x for verb, x, _ in allowed if verb in CHANGING_FOOD} | recipe),
+        ("locks", {x - relevance.portables for verb, x, _ in allowed if verb in LOCK_VERBS}),
     ):
-        desk[name][: len(found)], desk[f"num_{name}"] = sorted(found), len(found)
-    desk["keeps_slots"] = use.keeps_slots
-    movers, foods, locks = (int(desk[f"num_{name}"]) for name in ("movers", "foods", "locks"))
-    desk["code_bytes"] = 4 + (quests + 7) // 8 + movers + 2 * foods + locks
+        static[name][: len(found)], static[f"num_{name}"] = sorted(found), len(found)
+    static["encodes_slots"] = relevance.encodes_slots
+    movable, foods, locks = (int(static[f"num_{name}"]) for name in ("movable", "foods", "locks"))
+    static["code_length"] = 4 + (quests + 7) // 8 + movable + 2 * foods + locks  # see solver.state_codes
 
 
-def write_needs(desk: np.void, use: Relevance, quests: int) -> None:
-    """Write down the conditions without which the required quests cannot be done."""
+def write_needs(static: np.void, relevance: Relevance, quests: int) -> None:
+    """Write the conditions without which the required quests cannot be done."""
     count = 0
     for q in range(quests):
-        desk["first_need"][q] = count
-        if q in use.goals.required:
-            desk["required"] |= np.uint64(1 << q)
-            common = needs_of(use.goals.wins[q], q, use.hands)
-            for kind, p, b in common:
-                desk["needs"][count] = kind, p, b
+        static["first_need"][q] = count
+        if q in relevance.goals.required:
+            events = relevance.goals.wins[q]
+            static["required"] |= np.uint64(1 << q)
+            for kind, p, b in needs_of(events, q, relevance.hands):
+                static["needs"][count] = kind, p, b
                 count += 1
                 if kind == ONE_OF:
-                    spots = [h for event in use.goals.wins[q] for k, a, h in event if k == HELD_BY and a == p]
-                    desk["spots"][q, spots] = 1
-    desk["first_need"][quests:] = count
-
-
-def find_heat(desk: np.void, level: Any) -> None:
-    """Write down where food can be cooked."""
-    sources: dict[int, set[int]] = {FRIED: set(), ROASTED: set(), GRILLED: set()}
-    for kind, room in zip(level["kind"][: int(level["fixed"])].tolist(), level["place"].tolist(), strict=False):
-        if kind in HEAT_OF:
-            sources[HEAT_OF[kind]].add(room)
-    for heat, rooms in sources.items():
-        desk["heat_room"][heat // GRILLED - 1] = ANYWHERE if len(rooms) > 1 else rooms.pop() if rooms else NONE
+                    holders = [h for event in events for k, a, h in event if k == codes.HELD_BY and a == p]
+                    static["targets"][q, holders] = 1
+    static["first_need"][quests:] = count
 
 
 def needs_of(events: Events, quest: int, hands: int) -> list[tuple[int, int, int]]:
-    """Return the conditions that all of some events share, and which thing all of them want to be put somewhere."""
+    """Return the conditions that all events of a quest share, and ONE_OF for what all want to be put somewhere.
+
+    Any one event does a quest, so only what all of them have in common is needed for certain.
+    """
     common = set.intersection(*map(set, events))
-    moved = set.intersection(*({a for kind, a, b in event if kind == HELD_BY} for event in events))
-    moved -= {a for kind, a, b in common if kind == HELD_BY}
-    moved -= {a for event in events for kind, a, b in event if kind == HELD_BY and b == hands}
+    moved = set.intersection(*({a for kind, a, b in event if kind == codes.HELD_BY} for event in events))
+    moved -= {a for kind, a, b in common if kind == codes.HELD_BY}
+    moved -= {a for event in events for kind, a, b in event if kind == codes.HELD_BY and b == hands}
     return [*sorted(common), *((ONE_OF, p, quest) for p in sorted(moved))]
+
+
+def find_heat(static: np.void, level: Any) -> None:
+    """Write where food can be cooked."""
+    rooms_of: dict[int, set[int]] = {codes.FRIED: set(), codes.ROASTED: set(), codes.GRILLED: set()}
+    for kind, room in zip(level["kind"][: int(level["fixed"])].tolist(), level["place"].tolist(), strict=False):
+        if kind in HEAT_OF:
+            rooms_of[HEAT_OF[kind]].add(room)
+    for heat, rooms in rooms_of.items():
+        where = ANYWHERE if len(rooms) > 1 else rooms.pop() if rooms else codes.NONE
+        static["heat_room"][heat // codes.GRILLED - 1] = where

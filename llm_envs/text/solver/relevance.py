@@ -1,11 +1,12 @@
-"""What can be of use in a game, from a state on: which commands a search may leave out without missing a shortest win.
+"""What can be of use in a level, from a state on: which commands a search may leave out without missing a shortest win.
 
-Each omission is safe: a winning list still wins when the commands in question are struck from it, or when they are
-replaced by as many others.
+This is the pruning of irrelevant facts and operators (Nebel, Dimopoulos and Koehler, 1997, "Ignoring Irrelevant Facts
+and Operators in Plan Generation"), by rules that are safe: a winning list still wins when the commands in question are
+struck from it, or when they are replaced by as many others.
 
     look, inventory, examine    change nothing. Only on the first turn, on which every quest is tested, `look` remains.
-    a thing that no open quest, wanted lock, recipe or cut is about: all that is done with it can be struck. Fail events
-                that speak of it never come about if one of their conditions on it does not hold to begin with.
+    a thing that no open quest, relevant lock, recipe or cut is about: all that is done with it can be struck. Fail
+                events that speak of it never come about if one of their conditions on it does not hold to begin with.
     putting a thing where no quest wants it: can be struck, with the `take` that follows; the thing is in the hands
                 instead, where it hinders nothing. With limited hands it may have to leave them: `drop` does.
     eating, cutting, cooking as no quest or recipe wants it: can be struck.
@@ -13,45 +14,19 @@ replaced by as many others.
     closing and locking what no quest wants so: can be struck, with the opening and unlocking that follow.
     preparing a meal that no quest wants: can be struck, unless hands are limited: it takes less space than its parts.
 
-This is not sure of what a fail event speaks of that has several conditions, or that forbids to hold a thing or to leave
-it on a floor. Such things and locks are "loose": nothing that can be done with them is left out, if they are of use at
-all. Only those quests count that must be done, or that have fail events which they end when they are done.
+What a fail event forbids is not worked out where it has several conditions, or forbids to hold a thing or to leave it
+on a floor. Such things and locks are "unconstrained": nothing that can be done with them is left out, if they are of
+use at all. Only those quests count that are required, or that have fail events which they end when they are done.
 """
 
 from typing import Any
 
-from llm_envs.text.records.codes import (
-    ALWAYS,
-    BURNED,
-    COOKING_DROP,
-    CUT_IS,
-    EDIBLE_IS,
-    FOOD_HAS,
-    GONE_IS,
-    HAS_WIN,
-    HEAT_IS,
-    HELD_BY,
-    INEDIBLE,
-    LOCK_IS,
-    LOCKED,
-    NEVER,
-    NONE,
-    OPTIONAL,
-    REPEATABLE,
-    SHARP,
-    SLICED,
-    SLOT_FREE,
-    SLOT_USED,
-    STOVE,
-    SUPPORTER,
-    UNCUT,
-    USED,
-)
+from llm_envs.text.records import codes
 from llm_envs.text.rules.quests import holds
 
 Condition = tuple[int, int, int]
 Events = list[list[Condition]]
-ON_PORTABLES = (HELD_BY, FOOD_HAS, EDIBLE_IS, HEAT_IS, CUT_IS, GONE_IS)
+ON_PORTABLES = (codes.HELD_BY, codes.FOOD_HAS, codes.EDIBLE_IS, codes.HEAT_IS, codes.CUT_IS, codes.GONE_IS)
 
 
 class Goals:
@@ -63,7 +38,8 @@ class Goals:
 
         def events(low: int, high: int) -> Events:
             found = [conditions[first[event] : first[event + 1]] for event in range(low, high)]
-            return [[one for one in event if one[0] != ALWAYS] for event in found if all(c[0] != NEVER for c in event)]
+            possible = [event for event in found if all(kind != codes.NEVER for kind, _, _ in event)]
+            return [[one for one in event if one[0] != codes.ALWAYS] for event in possible]
 
         self.wins: dict[int, Events] = {}  # of the quests that count
         self.fails: dict[int, Events] = {}
@@ -73,24 +49,25 @@ class Goals:
             if int(state["done_quests"]) >> q & 1:
                 continue
             self.fails[q] = events(starts[q], middle)
-            must = flags & HAS_WIN and not flags & OPTIONAL
-            if must:
+            required = flags & codes.HAS_WIN and not flags & codes.OPTIONAL
+            if required:
                 self.required.append(q)
-            if flags & HAS_WIN and not flags & REPEATABLE and (must or self.fails[q]):
+            if flags & codes.HAS_WIN and not flags & codes.REPEATABLE and (required or self.fails[q]):
                 self.wins[q] = events(middle, starts[q + 1])
 
     def winnable(self) -> bool:
-        """Say whether something must be done, and nothing that never can be."""
+        """Return whether something must be done, and nothing that never can be."""
         return bool(self.required) and all(self.wins.get(q) for q in self.required)
 
     def conditions(self) -> set[Condition]:
         """Return the conditions of all win events."""
         return {one for events in self.wins.values() for event in events for one in event}
 
-    def of_slots(self) -> bool:
-        """Say whether a condition is about the places in the hands."""
-        groups = (*self.wins.values(), *self.fails.values())
-        return any(one[0] in (SLOT_FREE, SLOT_USED) for events in groups for event in events for one in event)
+    def about_slots(self) -> bool:
+        """Return whether a condition is about the places in the hands."""
+        quests = (*self.wins.values(), *self.fails.values())
+        kinds = {kind for events in quests for event in events for kind, _, _ in event}
+        return bool(kinds & {codes.SLOT_FREE, codes.SLOT_USED})
 
 
 class Relevance:
@@ -100,104 +77,110 @@ class Relevance:
         self.state, self.goals = state, Goals(level, state)
         self.rooms, self.portables, self.meal, theme = (int(level[k]) for k in ("rooms", "portables", "meal", "theme"))
         fixed, doors = int(level["fixed"]), int(level["doors"])
-        self.hands, self.limited = self.rooms + fixed, theme == COOKING_DROP
+        self.hands, self.limited = self.rooms + fixed, theme == codes.COOKING_DROP
         self.holder, self.lock = state["holder"].tolist(), state["lock"].tolist()
         self.kinds, self.key_of = level["kind"].tolist(), level["key_of"].tolist()
-        self.loose, self.loose_locks = set[int](), set[int]()
-        self.things = set[int]()  # portables of use
-        self.locks = {fixed + door for door in range(doors)}  # containers and doors of use
+        self.unconstrained, self.unconstrained_locks = set[int](), set[int]()
+        self.relevant = set[int]()  # portables
+        self.relevant_locks = {fixed + door for door in range(doors)}  # of containers and doors: a way may lead by any
         self.wanted = self.goals.conditions()
-        self.keeps_slots = self.limited and (self.goals.of_slots() or self.odd_hands(int(level["slots"])))
-        self.read_fails()
-        if self.keeps_slots:
-            self.loose = set(range(self.portables))
-            self.things |= self.loose
+        self.encodes_slots = self.limited and (self.goals.about_slots() or self.irregular_slots(int(level["slots"])))
+        self.read_fail_events()
+        if self.encodes_slots:
+            self.unconstrained = set(range(self.portables))  # each of them takes a place
+            self.relevant |= self.unconstrained
         self.parts = {p: (heat, cut) for p, heat, cut in level["parts"][: int(level["num_parts"])].tolist()}
         if self.limited:  # things may have to leave the hands
-            self.things |= {p for p in self.loose if self.holder[p] == self.hands}
-            if self.meal != NONE and len(self.parts) > 1 and not self.wants_meal():  # it would take less space
-                self.loose |= {self.meal, *self.parts}
-                self.things |= {self.meal, *self.parts}
-        self.sharp = {p for p, traits in enumerate(level["traits"].tolist()) if traits & SHARP}
+            self.relevant |= {p for p in self.unconstrained if self.holder[p] == self.hands}
+            if self.meal != codes.NONE and len(self.parts) > 1 and not self.wants_meal():  # it would take less space
+                self.unconstrained |= {self.meal, *self.parts}
+                self.relevant |= {self.meal, *self.parts}
+        self.blades = {p for p, traits in enumerate(level["traits"].tolist()) if traits & codes.SHARP}
         self.prepares = False
-        self.things |= {a for kind, a, _ in self.wanted if kind in ON_PORTABLES}
-        self.locks |= {a for kind, a, _ in self.wanted if kind == LOCK_IS}
-        self.spread()
+        self.relevant |= {a for kind, a, _ in self.wanted if kind in ON_PORTABLES}
+        self.relevant_locks |= {a for kind, a, _ in self.wanted if kind == codes.LOCK_IS}
+        self.propagate()
 
     def wants_meal(self) -> bool:
-        """Say whether a required quest is done only after the meal has been prepared."""
+        """Return whether a required quest is done only after the meal has been prepared."""
         only = (self.goals.wins[q][0] for q in self.goals.required if len(self.goals.wins.get(q, ())) == 1)
-        return any(kind in (HELD_BY, GONE_IS) and a == self.meal for event in only for kind, a, _ in event)
+        return any(kind in (codes.HELD_BY, codes.GONE_IS) and a == self.meal for event in only for kind, a, _ in event)
 
-    def odd_hands(self, slots: int) -> bool:
-        """Say whether the places in the hands are not one for each thing that is held, and the others free."""
+    def irregular_slots(self, slots: int) -> bool:
+        """Return whether the places in the hands are not one for each thing that is held, and the others free."""
         held = self.holder[: self.portables].count(self.hands)
         used, free = int(self.state["used_slots"]), int(self.state["free_slots"])
         return used.bit_count() < held or free.bit_count() != slots - held
 
-    def read_fails(self) -> None:
-        """Find what is loose, and what must be touched lest a fail event come about."""
+    def read_fail_events(self) -> None:
+        """Find what is unconstrained, and what must be touched lest a fail event come about."""
         test = getattr(holds, "py_func", holds)
-        awkward = {self.hands, *(range(self.rooms) if self.limited else ())}
+        # Where struck commands would leave a thing: a fail event that forbids this place constrains them.
+        left_at = {self.hands, *(range(self.rooms) if self.limited else ())}
         for event in (event for events in self.goals.fails.values() for event in events):
-            for kinds, loose, useful in (
-                (ON_PORTABLES, self.loose, self.things),
-                ((LOCK_IS,), self.loose_locks, self.locks),
+            for kinds, unconstrained, relevant in (
+                (ON_PORTABLES, self.unconstrained, self.relevant),
+                ((codes.LOCK_IS,), self.unconstrained_locks, self.relevant_locks),
             ):
                 for x in {a for kind, a, _ in event if kind in kinds}:
                     about = [one for one in event if one[0] in kinds and one[1] == x]
-                    so_far = all(test(self.state, *one) for one in about)
-                    if so_far:
-                        useful.add(x)
-                    if so_far or len(event) > 1 or (about[0][0] == HELD_BY and about[0][2] in awkward):
-                        loose.add(x)
+                    holds_now = all(test(self.state, *one) for one in about)
+                    if holds_now:
+                        relevant.add(x)
+                    if holds_now or len(event) > 1 or (about[0][0] == codes.HELD_BY and about[0][2] in left_at):
+                        unconstrained.add(x)
 
-    def spread(self) -> None:
-        """Add what is needed for what is of use, until nothing is added."""
+    def propagate(self) -> None:
+        """Add what is needed for what is relevant, until nothing is added: a fixed point."""
         size, key_of = -1, self.key_of
-        while size != len(self.things) + len(self.locks) + self.prepares:
-            size = len(self.things) + len(self.locks) + self.prepares
-            used = any(kind == GONE_IS and b == USED for kind, _, b in self.wanted)
-            avoids = bool(self.things & self.loose & set(self.parts))  # to be got out of the way
-            self.prepares |= self.meal != NONE and (used or avoids or self.meal in self.things)
+        while size != len(self.relevant) + len(self.relevant_locks) + self.prepares:
+            size = len(self.relevant) + len(self.relevant_locks) + self.prepares
+            used = any(kind == codes.GONE_IS and b == codes.USED for kind, _, b in self.wanted)
+            avoids = bool(self.relevant & self.unconstrained & set(self.parts))  # to be got out of the way
+            self.prepares |= self.meal != codes.NONE and (used or avoids or self.meal in self.relevant)
             if self.prepares:
-                self.things |= {self.meal, *self.parts}
-            if any(self.cut_ways(p) for p in self.things):
-                self.things |= self.sharp
-            places = {self.holder[p] for p in self.things} | {b for kind, a, b in self.wanted if kind == HELD_BY}
-            if self.things & self.loose:
+                self.relevant |= {self.meal, *self.parts}
+            if any(self.cuts(p) for p in self.relevant):
+                self.relevant |= self.blades
+            places = {self.holder[p] for p in self.relevant} | {
+                b for kind, a, b in self.wanted if kind == codes.HELD_BY
+            }
+            if self.relevant & self.unconstrained:
                 places |= set(range(self.rooms, self.hands))
             pieces = {place - self.rooms for place in places if self.rooms <= place < self.hands}
-            self.locks |= {piece for piece in pieces if self.kinds[piece] not in (SUPPORTER, STOVE)}
-            for lock in self.locks:
-                if key_of[lock] != NONE and (self.lock[lock] == LOCKED or self.closes(lock, LOCKED)):
-                    self.things.add(key_of[lock])
-                    if lock in self.loose_locks:
-                        self.loose.add(key_of[lock])
+            self.relevant_locks |= {
+                piece for piece in pieces if self.kinds[piece] not in (codes.SUPPORTER, codes.STOVE)
+            }
+            for lock in self.relevant_locks:
+                if key_of[lock] != codes.NONE and (self.lock[lock] == codes.LOCKED or self.closes(lock, codes.LOCKED)):
+                    self.relevant.add(key_of[lock])
+                    if lock in self.unconstrained_locks:
+                        self.unconstrained.add(key_of[lock])
 
     def closes(self, lock: int, *values: int) -> bool:
-        """Say whether a lock may have to be brought into one of these states."""
-        return lock in self.loose_locks or any((LOCK_IS, lock, value) in self.wanted for value in values)
+        """Return whether a lock may have to be brought into one of these states."""
+        return lock in self.unconstrained_locks or any((codes.LOCK_IS, lock, value) in self.wanted for value in values)
 
-    def cut_ways(self, p: int) -> set[int]:
+    def cuts(self, p: int) -> set[int]:
         """Return the ways in which a thing may have to be cut."""
-        ways = {b for kind, a, b in self.wanted if kind == CUT_IS and a == p}
+        ways = {b for kind, a, b in self.wanted if kind == codes.CUT_IS and a == p}
         if self.prepares and p in self.parts:
             ways.add(self.parts[p][1])
-        return {SLICED, SLICED + 1, SLICED + 2} if p in self.loose else ways - {UNCUT}
+        return {codes.SLICED, codes.DICED, codes.CHOPPED} if p in self.unconstrained else ways - {codes.UNCUT}
 
-    def gone_ways(self, p: int) -> set[int]:
-        """Return what may have to become of a thing: EATEN, CONSUMED."""
-        return {b for kind, a, b in self.wanted if kind == GONE_IS and a == p} - {USED}
+    def endings(self, p: int) -> set[int]:
+        """Return how a thing may have to be used up: EATEN, CONSUMED."""
+        return {b for kind, a, b in self.wanted if kind == codes.GONE_IS and a == p} - {codes.USED}
 
     def burns(self, p: int) -> bool:
-        """Say whether a thing may have to be burned."""
-        return p in self.loose or (FOOD_HAS, p, BURNED) in self.wanted or (EDIBLE_IS, p, INEDIBLE) in self.wanted
+        """Return whether a thing may have to be burned."""
+        conditions = {(codes.FOOD_HAS, p, codes.BURNED), (codes.EDIBLE_IS, p, codes.INEDIBLE)}
+        return p in self.unconstrained or bool(conditions & self.wanted)
 
     def heats(self, p: int) -> set[int] | None:
         """Return the heats that a thing may have to be cooked with; None for any."""
-        others = any(a == p and kind in (EDIBLE_IS, FOOD_HAS) for kind, a, _ in self.wanted)
-        if p in self.loose or others or self.gone_ways(p):
+        others = any(a == p and kind in (codes.EDIBLE_IS, codes.FOOD_HAS) for kind, a, _ in self.wanted)
+        if p in self.unconstrained or others or self.endings(p):
             return None
-        heats = {b for kind, a, b in self.wanted if kind == HEAT_IS and a == p}
+        heats = {b for kind, a, b in self.wanted if kind == codes.HEAT_IS and a == p}
         return heats | ({self.parts[p][0]} if self.prepares and p in self.parts else set())

@@ -1,168 +1,246 @@
-"""The search of the solver: A*, or with weights a hastier one, over the codes of states."""
+"""The solver's search: A* over the codes of states, or with other weights a greedier best-first search.
+
+A* (Hart, Nilsson and Raphael, 1968, "A Formal Basis for the Heuristic Determination of Minimum Cost Paths") expands
+states in the order of f = g + h: the commands so far and a lower bound on those left. As h never overestimates (it is
+admissible), the first win that leaves the queue is a shortest one. h need not be consistent, so a state is queued again
+whenever a shorter way to it is found. With f = a g + b h, b > a, this is weighted A* (Pohl, 1970, "Heuristic Search
+Viewed as Path Finding in a Graph"): a win is found sooner, and is at most b / a times as long as the shortest.
+
+Priorities are small integers, so the queue is an array of buckets (Dial, 1969, "Algorithm 360"), each a stack.
+"""
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
-from llm_envs.text.records.codes import LOOK, LOST, WON
+from llm_envs.text.records import codes
 from llm_envs.text.rules.admissible import command_of, lister
 from llm_envs.text.rules.turn import take_turn
-from llm_envs.text.solver.lower_bound import bound
+from llm_envs.text.solver.lower_bound import lower_bound
 from llm_envs.text.solver.shortest_walk import FAR, mix, survey_map
 from llm_envs.text.solver.state_codes import is_useful, read_code, write_code
+from llm_envs.text.solver.workspace import BUCKETS
 
-BUCKETS = 2**16  # of the queue; what would come after the last one is in it
+
+class Tables(NamedTuple):
+    """What grows during a search; `workspace` counts how many rows are in use."""
+
+    keys: np.ndarray  # (capacity, code_length) uint8: the code of each node's state
+    nodes: np.ndarray  # (capacity,) NODE
+    slots: np.ndarray  # (2 * capacity,) int32: a hash table of codes, each slot a node's number + 1, or 0
+    queue: np.ndarray  # (entries,) ENTRY
 
 
 @njit
-def keep_allowed(desk, state, level, command):
-    """Put a command on the desk's list if it may be of use."""
-    if command >= 0 and desk.allowed[command]:
-        desk.listed[desk.count] = command
-        desk.count += 1
+def keep_allowed(sink, state, level, command):
+    """Add a command to the workspace's list if it may be of use; `sink` is (static, workspace)."""
+    static, workspace = sink
+    if command >= 0 and static.allowed[command]:
+        workspace.applicable[workspace.num_applicable] = command
+        workspace.num_applicable += 1
 
 
 list_allowed = lister(keep_allowed)
 
 
 @njit
-def grown(old, count):
-    """Return a larger copy of a table whose first `count` rows are in use."""
-    new = np.empty((2 * old.shape[0], old.shape[1]), old.dtype)
-    new[:count] = old[:count]
-    return new
-
-
-@njit
-def place_in(table, codes, code):
-    """Return where in a hash table a code is, or would be: a slot that holds its node's number + 1, or 0."""
+def slot_of(tables, code):
+    """Return the slot of a code in the hash table: its node's, or the free one where it belongs."""
     value = np.uint64(code.shape[0])
     for byte in code:
         value = mix(value, byte)
-    slots = np.uint64(table.shape[0] - 1)
-    slot = value & slots
-    while table[slot] != 0:
-        node, same = table[slot] - 1, True
+    mask = np.uint64(tables.slots.shape[0] - 1)  # their number is a power of two
+    slot = value & mask
+    while tables.slots[slot] != 0:  # linear probing; at most half of the slots are taken
+        node, same = tables.slots[slot] - 1, True
         for k in range(code.shape[0]):
-            if codes[node, k] != code[k]:
+            if tables.keys[node, k] != code[k]:
                 same = False
                 break
         if same:
             break
-        slot = (slot + np.uint64(1)) & slots
+        slot = (slot + np.uint64(1)) & mask
     return slot
 
 
 @njit
-def hash_all(codes, count):
-    """Return a hash table of the first `count` codes, with space for as many as there is space for codes."""
-    table = np.zeros(2 * codes.shape[0], np.int32)
-    for node in range(count):
-        table[place_in(table, codes, codes[node])] = node + 1
-    return table
+def make_space(tables, workspace):
+    """Return tables with space for a node and a queue entry for every applicable command."""
+    more = workspace.num_applicable
+    nodes, entries = workspace.num_nodes, workspace.num_entries
+    while nodes + more > tables.nodes.shape[0]:
+        capacity = 2 * tables.nodes.shape[0]
+        new_keys = np.empty((capacity, tables.keys.shape[1]), np.uint8)
+        new_nodes = np.empty(capacity, tables.nodes.dtype)
+        new_keys[:nodes], new_nodes[:nodes] = tables.keys[:nodes], tables.nodes[:nodes]
+        tables = Tables(new_keys, new_nodes, np.zeros(2 * capacity, np.int32), tables.queue)
+        for node in range(nodes):
+            tables.slots[slot_of(tables, new_keys[node])] = node + 1
+    if entries + more > tables.queue.shape[0]:
+        new_queue = np.empty(2 * tables.queue.shape[0] + more, tables.queue.dtype)
+        new_queue[:entries] = tables.queue[:entries]
+        tables = Tables(tables.keys, tables.nodes, tables.slots, new_queue)
+    return tables
+
+
+@njit
+def add_node(tables, workspace, slot, code):
+    """Append a node whose state has this code, and return its number."""
+    node = workspace.num_nodes
+    workspace.num_nodes += 1
+    tables.slots[slot] = node + 1
+    tables.keys[node] = code
+    return node
+
+
+@njit
+def push(tables, workspace, node, weights):
+    """Queue a node by its priority f = weights[0] g + weights[1] h."""
+    here, entry = tables.nodes[node], workspace.num_entries
+    workspace.num_entries += 1
+    bucket = min(weights[0] * here.steps + weights[1] * here.steps_left, BUCKETS - 1)
+    added = tables.queue[entry]
+    added.node, added.steps, added.following = node, here.steps, workspace.heads[bucket]
+    workspace.heads[bucket] = entry
+    workspace.lowest = min(workspace.lowest, bucket)
+
+
+@njit
+def pop(tables, workspace):
+    """Take a node of the lowest priority from the queue, the newest of equals; return -1 if the queue is empty."""
+    while workspace.lowest < BUCKETS:
+        entry = workspace.heads[workspace.lowest]
+        if entry < 0:
+            workspace.lowest += 1
+            continue
+        first = tables.queue[entry]
+        workspace.heads[workspace.lowest] = first.following
+        if tables.nodes[first.node].steps == first.steps:  # else the node was queued again with fewer steps
+            return np.int64(first.node)
+    return -1
+
+
+@njit
+def expand(state, level, static, workspace, code):
+    """Change the root's state into the coded one, and list its commands that may be of use."""
+    read_code(code, state, level, static)
+    workspace.num_applicable = 0
+    list_allowed((static, workspace), state, level)
+    if code[1]:  # the first turn, on which every quest is tested: waiting may win
+        workspace.applicable[workspace.num_applicable] = command_of(level, codes.LOOK, 0, 0)
+        workspace.num_applicable += 1
+
+
+@njit
+def node_of(state, level, static, subgoals, workspace, tables, code):
+    """Return the node of a state, a new one if the search has not met it before; `code` is space to work on."""
+    write_code(state, level, static, code)
+    slot = slot_of(tables, code)
+    if tables.slots[slot] != 0:
+        return np.int64(tables.slots[slot] - 1)
+    node = np.int64(add_node(tables, workspace, slot, code))
+    new = tables.nodes[node]
+    new.parent, new.command, new.steps, new.won = -1, -1, FAR, state.ending == codes.WON
+    new.steps_left = 0 if new.won else lower_bound(state, level, static, subgoals, workspace)
+    return node
+
+
+@njit
+def relax(tables, workspace, node, child, command, weights):
+    """Note that a command leads from one node to another, and queue that one if no way to it was as short so far."""
+    steps, reached = tables.nodes[node].steps + 1, tables.nodes[child]
+    if steps < reached.steps and reached.steps_left < FAR:
+        reached.parent, reached.command, reached.steps = node, command, steps
+        push(tables, workspace, child, weights)
 
 
 @njit
 def commands_to(nodes, node):
-    """Return the commands that led to a node."""
+    """Return the commands that led from the root to a node."""
+    # Counted, not read from `steps`: a node before this one may have been reached in fewer since.
     length, k = 0, node
-    while nodes[k, PARENT] >= 0:
-        length, k = length + 1, nodes[k, PARENT]
+    while nodes[k].parent >= 0:
+        length, k = length + 1, np.int64(nodes[k].parent)
     commands = np.empty(length, np.int64)
     for k in range(length - 1, -1, -1):
-        commands[k], node = nodes[node, COMMAND], nodes[node, PARENT]
+        commands[k], node = nodes[node].command, np.int64(nodes[node].parent)
     return commands
 
 
-PARENT, COMMAND, STEPS, LEFT, GOAL = range(5)  # columns of `nodes`: LEFT is a lower bound on the steps to a win
-NODE, DUE, NEXT = range(3)  # columns of `queue`: a node, the steps to it when it was queued, the entry after this one
+@njit
+def play(state, level, command, signals):
+    """Take the turn of a command by its number."""
+    verb, x, y = level.commands[command, 0], level.commands[command, 1], level.commands[command, 2]
+    take_turn(state, level, verb, x, y, signals)
 
 
 @njit
-def search(levels, desks, states, signals, memory, weights, limit):
-    """Search from states[0] for a list of commands that wins.
+def begin(state, level, static, subgoals, workspace, tables, code):
+    """Empty the tables, and queue the root, node 0, unless it is a dead end."""
+    workspace.num_nodes, workspace.num_entries, workspace.lowest = 0, 0, 0
+    workspace.heads[:] = -1
+    root = tables.nodes[node_of(state, level, static, subgoals, workspace, tables, code)]
+    root.steps = 0
+    if root.steps_left < FAR:
+        push(tables, workspace, 0, (0, 0))
 
-    Nodes are expanded in order of weights[0] * steps so far + weights[1] * lower bound on the steps left, of equals the
-    one that was found last. states[1] and states[2] are space to work on.
+
+@njit
+def search(states, level, static, subgoals, workspace, signals, tables, weights, limit):
+    """Search for commands that win from states[0]; states[1] and states[2] are space to work on.
 
     Returns:
-        commands: the list found, empty if there is none.
+        commands: int64 (length,), those found; empty if there are none.
         expanded: how many states were.
-        least: no list is shorter, where both weights are 1; FAR where the search has come to its end.
+        least: no list is shorter, where both weights are 1; FAR where every state has been looked at.
     """
-    level, desk = levels[0], desks[0]
-    survey_map(states[0], level, desk)
-    code = np.empty(desk.code_bytes, np.uint8)
-    codes, nodes = np.empty((1024, desk.code_bytes), np.uint8), np.empty((1024, 5), np.int32)
-    queue, heads = np.empty((1024, 3), np.int32), np.full(BUCKETS, -1, np.int32)
-    write_code(states[0], level, desk, codes[0])
-    table, count, queued, expanded, current = hash_all(codes, 1), 1, 1, 0, 0
-    nodes[0] = (-1, -1, 0, bound(states[0], level, desk, memory), 0)
-    queue[0], heads[0] = (0, 0, -1), 0
-    if nodes[0, LEFT] >= FAR:
-        heads[0] = -1
+    code = np.empty(static.code_length, np.uint8)
+    begin(states[0], level, static, subgoals, workspace, tables, code)
+    expanded = 0
     while True:
-        while current < BUCKETS and heads[current] < 0:
-            current += 1
-        if current == BUCKETS:
+        node = pop(tables, workspace)
+        if node < 0:
             return np.empty(0, np.int64), expanded, FAR
-        entry = heads[current]
-        heads[current] = queue[entry, NEXT]
-        node = queue[entry, NODE]
-        steps = nodes[node, STEPS]
-        if steps < queue[entry, DUE]:
-            continue
-        if nodes[node, GOAL]:
-            return commands_to(nodes, node), expanded, steps
+        if tables.nodes[node].won:
+            return commands_to(tables.nodes, node), expanded, np.int64(tables.nodes[node].steps)
         if expanded == limit:
-            return np.empty(0, np.int64), expanded, np.int64(current)
+            return np.empty(0, np.int64), expanded, np.int64(workspace.lowest)
         expanded += 1
         states[1] = states[0]
-        read_code(codes[node], states[1], level, desk)
-        desk.count = 0
-        list_allowed(desk, states[1], level)
-        if codes[node, 1]:  # the first turn, on which every quest is tested
-            desk.listed[desk.count] = command_of(level, LOOK, 0, 0)
-            desk.count += 1
-        for k in range(desk.count):
-            command = desk.listed[k]
-            if not is_useful(states[1], level, desk, command):
+        expand(states[1], level, static, workspace, tables.keys[node])
+        tables = make_space(tables, workspace)
+        for k in range(workspace.num_applicable):
+            command = workspace.applicable[k]
+            if not is_useful(states[1], level, static, command):
                 continue
             states[2] = states[1]
-            verb, x, y = level.commands[command, 0], level.commands[command, 1], level.commands[command, 2]
-            take_turn(states[2], level, verb, x, y, signals[0])
-            if states[2].ending == LOST:
-                continue
-            write_code(states[2], level, desk, code)
-            slot = place_in(table, codes, code)
-            child = table[slot] - 1
-            if child < 0:
-                if count == codes.shape[0]:
-                    codes, nodes = grown(codes, count), grown(nodes, count)
-                    table = hash_all(codes, count)
-                    slot = place_in(table, codes, code)
-                child, count = count, count + 1
-                table[slot] = count
-                codes[child] = code
-                won = states[2].ending == WON
-                nodes[child] = (0, 0, FAR, 0 if won else bound(states[2], level, desk, memory), np.int64(won))
-            left = nodes[child, LEFT]
-            if nodes[child, STEPS] <= steps + 1 or left >= FAR:
-                continue
-            nodes[child, PARENT], nodes[child, COMMAND], nodes[child, STEPS] = node, command, steps + 1
-            if queued == queue.shape[0]:
-                queue = grown(queue, queued)
-            bucket = min(weights[0] * (steps + 1) + weights[1] * left, BUCKETS - 1)
-            queue[queued, NODE], queue[queued, DUE], queue[queued, NEXT] = child, steps + 1, heads[bucket]
-            heads[bucket] = queued
-            current = min(current, bucket)
-            queued += 1
+            play(states[2], level, command, signals)
+            if states[2].ending != codes.LOST:
+                child = node_of(states[2], level, static, subgoals, workspace, tables, code)
+                relax(tables, workspace, node, child, command, weights)
 
 
-def find(levels, desks, states, signals, memory, weights, limit):
-    """Do what `search` does, and play the list that was found: states[1] is then the state after it."""
-    commands, expanded, least = search(levels, desks, states, signals, memory, weights, limit)
+def find(levels, statics, subgoals, workspaces, signals, states, tables, weights, limit):
+    """Do what `search` does, and play the commands that were found: states[1] is then the state after them.
+
+    Args:
+        levels: the level, (1,).
+        statics: what `prepare` returned, (1,) STATIC.
+        subgoals: (1,) SUBGOALS.
+        workspaces: (1,) WORKSPACE.
+        signals: space for the signals of the rules, (1,).
+        states: (3,), the first of them the state to win from.
+        tables: `Tables`, whose `slots` are 0.
+        weights: of the steps so far and of the lower bound on the steps left.
+        limit: the most states to expand.
+    """
+    level, static = levels[0], statics[0]
+    survey_map(states[0], level, static)
+    commands, expanded, least = search(
+        states, level, static, subgoals[0], workspaces[0], signals[0], tables, weights, limit
+    )
     states[1] = states[0]
     for command in commands:
-        verb, x, y = levels[0].commands[command, 0], levels[0].commands[command, 1], levels[0].commands[command, 2]
-        take_turn(states[1], levels[0], verb, x, y, signals[0])
+        play(states[1], level, command, signals[0])
     return commands, expanded, least

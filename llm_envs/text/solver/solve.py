@@ -1,10 +1,10 @@
 """Solves games: finds a short list of commands that wins, and says whether none is shorter.
 
-A list wins when the game ends won: when all quests are done that must be. Optional quests are left aside, whatever they
-score. The search is A* over typed states with a lower bound on the commands left (llm_envs.text.solver.lower_bound),
-and leaves out only what cannot shorten a list (llm_envs.text.solver.relevance): a list that it finds within its limit
-is a shortest one. Past the limit hastier searches follow, in which the bound weighs more; what they find wins, and may
-be longer than need be.
+A list wins when the game ends won: when all required quests are done. Optional quests are ignored, whatever they score.
+The search is A* over typed states (llm_envs.text.solver.search) with an admissible heuristic, a lower bound on the
+commands left (llm_envs.text.solver.lower_bound), and leaves out only what cannot shorten a list
+(llm_envs.text.solver.relevance): a list that it finds within its limit is a shortest one. Past the limit weighted
+searches follow, which trust the heuristic more and more; what they find wins, and may be longer than need be.
 """
 
 from dataclasses import dataclass
@@ -17,18 +17,21 @@ from llm_envs.engine.jit import cached, plain_python, specialise
 from llm_envs.text.compiler.plan import Plan
 from llm_envs.text.compiler.tables import write_level
 from llm_envs.text.model.game import Game
-from llm_envs.text.records.codes import PLAYING, WON
+from llm_envs.text.records import codes
 from llm_envs.text.records.state import Size, level_kind, state_kind
 from llm_envs.text.rules.turn import begin_game
-from llm_envs.text.solver.prepare import lay_desk
-from llm_envs.text.solver.search import find
-from llm_envs.text.solver.shortest_walk import FAR, REMEMBERED
-from llm_envs.text.solver.workspace import LARGEST
+from llm_envs.text.solver.prepare import prepare
+from llm_envs.text.solver.search import Tables, find
+from llm_envs.text.solver.shortest_walk import FAR
+from llm_envs.text.solver.workspace import ENTRY, LARGEST, NODE, SUBGOALS, WORKSPACE
 from llm_envs.validation import check_range
 from llm_envs.world import record
 
 SIGNALS = record(score=np.float32, win=np.float32, lose=np.float32, turn=np.float32, invalid=np.float32)
-HASTE = ((1, 1), (2, 3), (1, 3), (0, 1))  # weights of the steps so far and of the bound: one search after the other
+# Weights of the steps so far and of the lower bound on those left, one search after the other: A*, weighted A* with
+# weights 1.5 and 3, and greedy best-first search.
+WEIGHTS = ((1, 1), (2, 3), (1, 3), (0, 1))
+CAPACITY = 1024  # nodes and queue entries at first; a power of two
 LEVEL, STATE = level_kind(LARGEST), state_kind(LARGEST)
 
 
@@ -39,7 +42,7 @@ class Solution:
     commands: tuple[str, ...]
     score: int
     optimal: bool  # no list is shorter
-    expanded: int  # states that the search looked at
+    expanded: int  # states whose successors the searches looked at
 
 
 def solve(game: Game, *, limit: int = 1_000_000) -> Solution | None:
@@ -47,7 +50,10 @@ def solve(game: Game, *, limit: int = 1_000_000) -> Solution | None:
 
     Args:
         game: the game.
-        limit: the most states that one search may expand; there are at most four, each hastier than the one before.
+        limit: the most states that one search may expand; there are at most four, each greedier than the one before.
+
+    Raises:
+        ValueError: `limit` is out of range, or the game does not fit into the largest layout.
     """
     plan = Plan(game)
     level = np.zeros(1, LEVEL)
@@ -66,10 +72,13 @@ def solve_level(
     """Return the numbers of commands that win, whether no fewer do, and how many states were expanded; None if none do.
 
     Args:
-        level: a compiled game, (1,) of `layout.level_kind(size)`.
+        level: a compiled game, (1,) of `records.state.level_kind(size)`.
         size: its layout.
-        state: from where to win, (1,) of `layout.state_kind(size)`; by default the game's start.
+        state: from where to win, (1,) of `records.state.state_kind(size)`; by default the game's start.
         limit: as of `solve`.
+
+    Raises:
+        ValueError: `level` or `state` is not one record, `level` is of another layout, or `limit` is out of range.
     """
     for name, one in (("level", level), ("state", state)):
         if one is not None and one.shape != (1,):
@@ -86,37 +95,51 @@ def solve_level(
 
 
 def search_from(level: np.ndarray, state: np.ndarray, limit: int) -> tuple[list[int], bool, int, int] | None:
-    """Return numbers of commands, whether they are fewest, states expanded and the score in the end; None if lost."""
+    """Return what `solve_level` does and the score in the end; None if no win is found. All of the layout LARGEST."""
     check_range("limit", limit, 1, 2**30)
     ending = int(state["ending"][0])
-    if ending != PLAYING:
-        return ([], True, 0, int(state["score"][0])) if ending == WON else None
-    desk = lay_desk(level.view(np.recarray)[0], state.view(np.recarray)[0])
-    if desk is None:
+    if ending != codes.PLAYING:
+        return ([], True, 0, int(state["score"][0])) if ending == codes.WON else None
+    static = prepare(level.view(np.recarray)[0], state.view(np.recarray)[0])
+    if static is None:
         return None
-    states, memory = np.zeros(3, STATE), np.zeros((REMEMBERED, 3), np.uint64)
+    states = np.zeros(3, STATE)
     states[0] = state[0]
-    records = [level, desk, states, np.zeros(1, SIGNALS)]
-    if plain_python():
-        records = [one.view(np.recarray) for one in records]
+    buffers = np.zeros(1, SUBGOALS), np.zeros(1, WORKSPACE), np.zeros(1, SIGNALS)
+    records = [attributed(one) for one in (level, static, *buffers, states)]
     expanded = least = 0
-    for weights in HASTE:
+    for weights in WEIGHTS:
         with np.errstate(over="ignore"):  # hashes may overflow where the rules run as plain Python
-            numbers, count, bound = finder()(*records, memory, weights, limit)
+            numbers, count, bound = finder()(*records, empty_tables(static), weights, limit)
         expanded += count
-        least = bound if weights == HASTE[0] else least
+        least = bound if weights == WEIGHTS[0] else least
         if len(numbers):
-            if states["ending"][1] != WON:
+            if states["ending"][1] != codes.WON:
                 raise RuntimeError("the commands that were found do not win; please report this game")
             return numbers.tolist(), bool(len(numbers) <= least), expanded, int(states["score"][1])
-        if bound == FAR:  # nothing is left to look at
+        if bound == FAR:  # every state has been looked at
             return None
     return None
 
 
+def attributed(array: np.ndarray) -> np.ndarray:
+    """Return an array of records that give their fields as attributes, as compiled ones always do."""
+    return array.view(np.recarray) if plain_python() else array
+
+
+def empty_tables(static: np.ndarray) -> Tables:
+    """Return the tables of a search that has not begun."""
+    return Tables(
+        keys=np.empty((CAPACITY, int(static["code_length"][0])), np.uint8),
+        nodes=attributed(np.empty(CAPACITY, NODE)),
+        slots=np.zeros(2 * CAPACITY, np.int32),
+        queue=attributed(np.empty(CAPACITY, ENTRY)),
+    )
+
+
 @cache
 def finder() -> Any:
-    """Return `find`, compiled when first needed."""
+    """Return the compiled `find`; compiling takes half a minute, once a machine."""
     return specialise(find, cached())
 
 

@@ -10,6 +10,8 @@ from textworld.challenges.tw_coin_collector import coin_collector
 from textworld.generator import compile_game
 
 from llm_envs.registration import build, make_batch
+from llm_envs.text.games.coin.coin import SMALLEST_WINDOW
+from llm_envs.text.games.coin.words import LONGEST_TURN
 from llm_envs.world import Row
 
 BACK = {"north": "south", "south": "north", "east": "west", "west": "east"}
@@ -148,6 +150,13 @@ def test_a_full_window_drops_its_oldest_half():
             told = small.info(i)["feedback"]
             assert small.decode({name: value[None] for name, value in seen.items()})[0].endswith("\n" + told)
     assert drops > 100
+
+
+def test_the_smallest_window_holds_the_longest_turn_twice():
+    """So that a turn always fits once the oldest half of the window has been dropped."""
+    assert 2 * LONGEST_TURN <= SMALLEST_WINDOW
+    batch = make_batch("Text/Coin-v0", 1, window=SMALLEST_WINDOW)
+    assert batch.world.observation["tokens"].shape == (SMALLEST_WINDOW,)
 
 
 def test_golden_transcript_in_text():

@@ -49,104 +49,122 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from llm_envs.engine.transcript import POLICY, WORLD, append, clear, make_room
+from llm_envs.text.games.coin import words
 from llm_envs.text.games.coin.maps import MOST_ROOMS, own_maps, random_maps, solution
-from llm_envs.text.games.coin.words import (
-    COIN_HELD,
-    COIN_HERE,
-    COMMANDS,
-    COUNTS,
-    EXAMINE,
-    EXITS,
-    INVENTORY,
-    LONGEST_TURN,
-    LOOK,
-    LOOKS,
-    NO_COIN,
-    NO_SENSE,
-    NO_WAY,
-    NOTHING,
-    PROMPT,
-    TAKE,
-    TAKEN,
-    TOKENS,
-    WORDS,
-    as_text,
-    describe_state,
-    parse,
-)
 from llm_envs.validation import check_choice, check_range
 from llm_envs.vocabulary import SPECIAL, word_tokenizer
-from llm_envs.world import Display, Row, Rules, TextInterface, World, record, state_record, values
+from llm_envs.world import Display, Row, Rules, TextInterface, Transcript, World, record, state_record, values
 
-PARAMS = record(window=np.int32)
+PARAMS = record(window=np.int32)  # tokens of the transcript
+STATE = state_record(
+    room=np.int32,
+    won=np.int32,  # 0 or 1
+    action=np.int32,  # the last one
+    reply=np.int32,  # to it: a phrase, or DESCRIPTION
+)
+SMALLEST_WINDOW = 64  # holds the longest turn twice: one fits after the oldest half was dropped
 SIGNALS = {"score": 1.0, "step": 0.0, "invalid": 0.0}
-ROOM = -1  # the reply that is no phrase: the room's description
 
 
 @njit
 def reset(state, level, params):
     """Enter the first room."""
-    for j in range(state.tokens.shape[0]):
-        state.tokens[j] = 0
-        state.token_mask[j] = 0
-    state.length = 0
-    state.reply = 0
-    state.won = 0
-    state.room = level.start
-    describe(state, level)
+    state.room, state.won, state.action, state.reply = level.start, 0, words.LOOK, words.DESCRIPTION
 
 
 @njit
 def step(state, level, params, action, signals):
-    """Write the command, carry it out, write the reply."""
+    """Carry out a command, and choose the reply."""
+    state.action, state.reply = action, carry_out(state, level, action)
     signals.step = 1.0
-    reply = ROOM if action == LOOK else NO_SENSE
-    if action < TAKE:
-        target = level.exits[state.room, action]
-        reply = NO_WAY
-        if target >= 0:
-            state.room = target
-            reply = ROOM
-    elif action == TAKE:
-        reply = NO_COIN
-        if coin_here(state, level):
-            state.won = 1
-            signals.score = 1.0
-            reply = TAKEN
-    elif action == EXAMINE:
-        reply = LOOKS if coin_here(state, level) or state.won else NO_COIN
-    elif action == INVENTORY:
-        reply = COIN_HELD if state.won else NOTHING
-    if reply >= NO_WAY:
+    if state.reply == words.TAKEN:
+        signals.score = 1.0
+    if state.reply >= words.NO_WAY:
         signals.invalid = 1.0
-    say(state, PROMPT, 0)
-    say(state, action, 1)
-    state.reply = state.length
-    if reply == ROOM:
-        describe(state, level)
-    else:
-        say(state, reply, 0)
-    if state.length > params.window:
-        drop(state, params.window // 2)
     return state.won == 1
 
 
 @njit
+def carry_out(state, level, action):
+    """Change the state by a command, and return the reply: a phrase, or DESCRIPTION."""
+    if action < words.TAKE:
+        target = level.exits[state.room, action]
+        if target < 0:
+            return words.NO_WAY
+        state.room = target
+        return words.DESCRIPTION
+    if action == words.TAKE and coin_here(state, level):
+        state.won = 1
+        return words.TAKEN
+    if action == words.EXAMINE and (coin_here(state, level) or state.won):
+        return words.EXAMINED
+    if action in (words.TAKE, words.EXAMINE):
+        return words.NO_COIN
+    if action == words.INVENTORY:
+        return words.COIN_HELD if state.won else words.NOTHING
+    return words.DESCRIPTION if action == words.LOOK else words.UNKNOWN
+
+
+@njit
 def coin_here(state, level):
-    """Say whether the coin lies in the room."""
+    """Return whether the coin lies in the room."""
     return state.room == level.coin and state.won == 0
 
 
 @njit
-def describe(state, level):
-    """Append the room's name, its exits and the coin if it lies here."""
-    for k in range(level.names.shape[1]):
+def observe(state, level, params, observation):
+    """Append the command and the reply to the transcript, and write what is admissible."""
+    if state.t == 0:
+        clear(observation)
+    else:
+        # The exact length, not the longest: the oldest half is dropped only when the turn does not fit.
+        turn = words.COUNTS[words.PROMPT] + words.COUNTS[state.action] + reply_length(state, level)
+        make_room(observation, turn)
+        say(observation, words.PROMPT, WORLD)
+        say(observation, state.action, POLICY)
+    if state.reply == words.DESCRIPTION:
+        describe(state, level, observation)
+    else:
+        say(observation, state.reply, WORLD)
+    mask = observation.action_mask
+    for action in range(mask.shape[0]):
+        mask[action] = action in (words.LOOK, words.INVENTORY)
+    for direction in range(4):
+        mask[direction] = level.exits[state.room, direction] >= 0
+    mask[words.TAKE] = coin_here(state, level)
+    mask[words.EXAMINE] = coin_here(state, level) or state.won == 1
+
+
+@njit
+def say(observation, phrase, author):
+    """Append a phrase."""
+    for k in range(words.COUNTS[phrase]):
+        append(observation, words.TOKENS[phrase, k], author)
+
+
+@njit
+def describe(state, level, observation):
+    """Append the room's name, its exits, and the coin if it lies here."""
+    for k in range(words.LONGEST_NAME):
         if level.names[state.room, k] != 0:
-            state.tokens[state.length] = level.names[state.room, k]
-            state.length += 1
-    say(state, EXITS + open_ways(state, level), 0)
+            append(observation, level.names[state.room, k], WORLD)
+    say(observation, words.EXITS + open_ways(state, level), WORLD)
     if coin_here(state, level):
-        say(state, COIN_HERE, 0)
+        say(observation, words.COIN_HERE, WORLD)
+
+
+@njit
+def reply_length(state, level):
+    """Return how many tokens the reply has."""
+    if state.reply != words.DESCRIPTION:
+        return np.int64(words.COUNTS[state.reply])
+    count = np.int64(words.COUNTS[words.EXITS + open_ways(state, level)])
+    if coin_here(state, level):
+        count += words.COUNTS[words.COIN_HERE]
+    for k in range(words.LONGEST_NAME):
+        count += level.names[state.room, k] != 0
+    return count
 
 
 @njit
@@ -157,41 +175,6 @@ def open_ways(state, level):
         if level.exits[state.room, direction] >= 0:
             ways += 1 << direction
     return ways
-
-
-@njit
-def say(state, phrase, typed):
-    """Append a phrase; `typed` is 1 for a command. The state has space for one turn beyond the window."""
-    for k in range(COUNTS[phrase]):
-        state.tokens[state.length] = TOKENS[phrase, k]
-        state.token_mask[state.length] = typed
-        state.length += 1
-
-
-@njit
-def drop(state, count):
-    """Drop the oldest `count` tokens and pad on the right."""
-    total = state.tokens.shape[0]
-    for j in range(total):
-        state.tokens[j] = state.tokens[j + count] if j + count < total else 0
-        state.token_mask[j] = state.token_mask[j + count] if j + count < total else 0
-    state.length -= count
-    state.reply -= count
-
-
-@njit
-def observe(state, level, params, observation):
-    """Show the transcript and what is admissible."""
-    for j in range(observation.tokens.shape[0]):
-        observation.tokens[j] = state.tokens[j]
-        observation.token_mask[j] = state.token_mask[j]
-    observation.length = state.length
-    for action in range(observation.action_mask.shape[0]):
-        observation.action_mask[action] = action in (LOOK, INVENTORY)
-    for direction in range(4):
-        observation.action_mask[direction] = level.exits[state.room, direction] >= 0
-    observation.action_mask[TAKE] = coin_here(state, level)
-    observation.action_mask[EXAMINE] = coin_here(state, level) or state.won == 1
 
 
 def coin(
@@ -211,7 +194,7 @@ def coin(
     check_choice("action", action, ("index", "text"))
     check_range("pool", pool, 1, 2**20)
     check_range("max_steps", max_steps, 0, 2**30)
-    check_range("window", window, 64, 1024 if observation == "text" else 16_384)
+    check_range("window", window, SMALLEST_WINDOW, 1024 if observation == "text" else 16_384)
     if window % 2:
         raise ValueError(f"window is {window}; it must be even")
     if levels is None and level * mode > 100:
@@ -219,58 +202,46 @@ def coin(
     if levels is None and 0 < max_steps < level:
         raise ValueError(f"max_steps is {max_steps}; no game of level={level} can be won in fewer than {level} steps")
     maps, new_words = (random_maps(pool, level, mode), ()) if levels is None else own_maps(levels)
-    words = WORDS + new_words
-    num_actions = len(COMMANDS) + (action == "text")
+    vocabulary = words.WORDS + new_words
+    num_actions = len(words.COMMANDS) + (action == "text")
+    transcript = Transcript(window, len(vocabulary), authors=True)
 
     def decode(row: Row) -> str:
         length = int(row.observation["length"][0])
-        return as_text(row.observation["tokens"][:length], row.observation["token_mask"][:length], words)
+        return words.as_text(row.observation["tokens"][:length], row.observation["token_mask"][:length], vocabulary)
 
     def info(row: Row) -> dict[str, Any]:
-        return describe_state(row.state, row.level, words)
+        return words.describe_state(row.state, row.level, vocabulary)
 
-    def parse_row(text: str, row: Row) -> int:
-        return parse(text)
+    def parse(text: str, row: Row) -> int:
+        return words.parse(text)
 
-    transcript = (np.int16, (window + LONGEST_TURN,))
     return World(
         rules=Rules(reset, step, observe),
         params=values(PARAMS, window=window),
         levels=maps,
         custom_levels=levels is not None,
-        state=state_record(
-            room=np.int32,
-            won=np.int32,  # 0 or 1
-            length=np.int32,  # tokens of the transcript
-            reply=np.int32,  # where the last reply begins
-            tokens=transcript,
-            token_mask=(np.int8, transcript[1]),
-        ),
-        observation=record(
-            token_mask=(np.int8, (window,)),
-            tokens=(np.int32, (window,)),
-            length=np.int32,
-            action_mask=(np.int8, (num_actions,)),
-        ),
+        state=STATE,
+        transcript=transcript,
+        observation=record(action_mask=(np.int8, (num_actions,)), **transcript.fields),
         bounds={
-            "tokens": (0, len(words) - 1),
-            "length": (0, window),
-            "reply": (-window, window),
-            "token_mask": (0, 1),
+            **transcript.bounds,
             "action_mask": (0, 1),
             "room": (0, MOST_ROOMS - 1),
             "won": (0, 1),
+            "action": (0, num_actions - 1),
+            "reply": (words.DESCRIPTION, words.UNKNOWN),
         },
         actions=num_actions,
         signals=SIGNALS,
         max_steps=max_steps,
         text=TextInterface(
-            tokenizer=word_tokenizer(list(words[len(SPECIAL) :])),
+            tokenizer=word_tokenizer(list(vocabulary[len(SPECIAL) :])),
             observe_text=observation == "text",
             decode=decode,
-            parse=parse_row if action == "text" else None,
+            parse=parse if action == "text" else None,
             info=info,
         ),
-        display=Display(action_names=(*COMMANDS, "?")[:num_actions]),
+        display=Display(action_names=(*words.COMMANDS, "?")[:num_actions]),
         solution=solution,
     )

@@ -6,13 +6,15 @@ from typing import Any
 import numpy as np
 
 from llm_envs.text.authoring.room_names import NAMES
-from llm_envs.text.games.coin.words import BACK, DIRECTIONS, LONGEST_NAME, TAKE, WORD_IDS
+from llm_envs.text.games.coin.words import LONGEST_NAME, TAKE, WORD_IDS
+from llm_envs.text.model.game import BACK, DIRECTIONS
 from llm_envs.validation import check_range
 from llm_envs.world import Row, record
 
 MOST_ROOMS = 100
 SHAPES = (8, 16, 32, 64, MOST_ROOMS)  # rooms a record has space for: few, since every shape is compiled anew
 LONGEST_WORD = 15  # letters in a word of a room's name
+OPPOSITE = np.array([DIRECTIONS.index(BACK[way]) for way in DIRECTIONS])
 
 
 def level_record(rooms: int) -> np.dtype:
@@ -52,7 +54,7 @@ def join(exits: np.ndarray, source: int, room: int, draws: np.ndarray) -> None:
     direction = (free.cumsum(axis=1) >= wanted[:, None]).argmax(axis=1)
     game = np.arange(len(exits))
     exits[game, source, direction] = room
-    exits[game, room, np.array(BACK)[direction]] = source
+    exits[game, room, OPPOSITE[direction]] = source
 
 
 def own_maps(games: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -94,7 +96,7 @@ def check_game(where: str, game: Mapping[str, Any]) -> None:
             if way not in DIRECTIONS:
                 raise ValueError(f"{place}: an exit must be one of {', '.join(DIRECTIONS)}")
             check_range(place, target, 0, last)
-            back = DIRECTIONS[BACK[DIRECTIONS.index(way)]]
+            back = BACK[way]
             if exits[target].get(back) != room:
                 raise ValueError(f"{place} is {target}; then ['exits'][{target}][{back!r}] must be {room}")
     names = game.get("names", NAMES[: len(exits)])
@@ -116,10 +118,16 @@ def check_game(where: str, game: Mapping[str, Any]) -> None:
 
 
 def way_to_coin(exits: Any, start: int, coin: int) -> list[int] | None:
-    """Return a shortest list of directions from `start` to `coin` by breadth-first search; None if there is none."""
+    """Return a shortest list of directions from `start` to `coin` by breadth-first search; None if there is none.
+
+    Args:
+        exits: the room in each direction, or a negative number, for each room: a list of lists or (rooms, 4).
+        start: a room.
+        coin: a room.
+    """
     ways: dict[int, list[int]] = {start: []}
     queue = [start]
-    for room in queue:  # grows while it is read
+    for room in queue:  # which grows meanwhile
         if room == coin:
             return ways[room]
         for direction, target in enumerate(exits[room]):

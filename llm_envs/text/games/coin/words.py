@@ -1,4 +1,4 @@
-"""What the coin game says and understands: phrases as rows of a token table, room names, commands a player may type.
+"""The coin game's words: phrases as rows of a token table, the commands that a player may type, and texts to read.
 
 A phrase is a row of TOKENS, its first COUNTS entries. The first phrases are the commands, in the order of the actions.
 """
@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from llm_envs.text.authoring.room_names import NAMES
+from llm_envs.text.model.game import DIRECTIONS
 from llm_envs.vocabulary import SPECIAL
 
-DIRECTIONS = ("north", "south", "east", "west")
-BACK = (1, 0, 3, 2)  # the direction that leads back
 COMMANDS = (*(f"go {direction}" for direction in DIRECTIONS), "take coin", "examine coin", "look", "inventory")
 TAKE, EXAMINE, LOOK, INVENTORY, OTHER = range(len(DIRECTIONS), len(COMMANDS) + 1)  # after the four directions
 
@@ -26,13 +25,14 @@ REPLIES = (
     "You see no coin here .",
     "That makes no sense .",
 )
-PROMPT, COIN_HERE, TAKEN, LOOKS, NOTHING, COIN_HELD, NO_WAY, NO_COIN, NO_SENSE = range(OTHER + 1, OTHER + 10)
-EXITS = NO_SENSE + 1  # 16 phrases, after a room's name: bit d of the phrase's place says that direction d is open
+PROMPT, COIN_HERE, TAKEN, EXAMINED, NOTHING, COIN_HELD, NO_WAY, NO_COIN, UNKNOWN = range(OTHER + 1, OTHER + 10)
+EXITS = UNKNOWN + 1  # 16 phrases, after a room's name: EXITS + a sum of 1 << d for each direction d that is open
+DESCRIPTION = -1  # the reply that is no phrase: the description of the room
 
 
-def exits_phrase(code: int) -> str:
-    """Return what follows a room's name where the directions in the bits of `code` are open."""
-    ways = [direction for d, direction in enumerate(DIRECTIONS) if code >> d & 1]
+def exits_phrase(exits: int) -> str:
+    """Return what follows a room's name where the directions in the bits of `exits` are open."""
+    ways = [direction for d, direction in enumerate(DIRECTIONS) if exits >> d & 1]
     return ". " + (f"Exits : {' '.join(ways)} ." if ways else "No exits .")
 
 
@@ -66,36 +66,48 @@ def parse(text: str) -> int:
     return SYNONYMS.get(" ".join(word for word in words if word not in ARTICLES), OTHER)
 
 
-def as_text(tokens: np.ndarray, typed: np.ndarray, words: tuple[str, ...]) -> str:
-    """Return tokens as a text to read, a line for each command and each reply; `typed` marks the commands' words."""
-    said = [words[token] for token in tokens.tolist()]
-    for end in np.flatnonzero(typed[1:] < typed[:-1]) + 1:
-        said[end] = "\n" + said[end]
-    text = " ".join(said).replace(" \n", "\n").replace(" > ", "\n> ")
+def spaced(text: str) -> str:
+    """Return a text whose words and marks stand between spaces as one to read."""
     return text.replace(" .", ".").replace(" :", ":")
 
 
-def describe_state(state, level, words: tuple[str, ...]) -> dict[str, Any]:
-    """Return what TextWorld tells of a state, under TextWorld's names."""
-    won = bool(state.won)
-    here = bool(state.room == level.coin) and not won
-    ways = np.flatnonzero(level.exits[state.room] >= 0)
-    room = [level.names[state.room], TOKENS[EXITS + (1 << ways).sum()], TOKENS[[COIN_HERE] * here].ravel()]
-    admissible = [COMMANDS[k] for k in (*ways, LOOK, INVENTORY)]
-    admissible += ["take coin", "examine coin"] if here else ["examine coin", "drop coin"] if won else []
+def as_text(tokens: np.ndarray, token_mask: np.ndarray, vocabulary: tuple[str, ...]) -> str:
+    """Return a transcript as a text to read, a line for each command and each reply.
+
+    Args:
+        tokens: int (length,), without padding.
+        token_mask: (length,), 1 for the words of commands.
+        vocabulary: the word of each token.
+    """
+    pieces = [vocabulary[token] for token in tokens.tolist()]
+    for end in np.flatnonzero(token_mask[1:] < token_mask[:-1]) + 1:  # the first word of a reply
+        pieces[end] = "\n" + pieces[end]
+    return spaced(" ".join(pieces).replace(" \n", "\n").replace(" > ", "\n> "))
+
+
+def describe_room(state: Any, level: Any, vocabulary: tuple[str, ...]) -> str:
+    """Return the description of the player's room: its name, its exits, and the coin if it lies there."""
+    name = [vocabulary[token] for token in level.names[state.room] if token]
+    exits = int((1 << np.flatnonzero(level.exits[state.room] >= 0)).sum())
+    here = [PHRASES[COIN_HERE]] if state.room == level.coin and not state.won else []
+    return spaced(" ".join([*name, PHRASES[EXITS + exits], *here]))
+
+
+def describe_state(state: Any, level: Any, vocabulary: tuple[str, ...]) -> dict[str, Any]:
+    """Return what TextWorld's `infos` say of a state, under TextWorld's names."""
+    won, description = bool(state.won), describe_room(state, level, vocabulary)
+    admissible = [COMMANDS[k] for k in (*np.flatnonzero(level.exits[state.room] >= 0), LOOK, INVENTORY)]
+    if won:
+        admissible += ["examine coin", "drop coin"]
+    elif state.room == level.coin:
+        admissible += ["take coin", "examine coin"]
     return {
-        "feedback": plain(state.tokens[state.reply : state.length], words),
-        "description": plain(np.concatenate(room), words),
-        "inventory": plain(TOKENS[COIN_HELD if won else NOTHING], words),
+        "feedback": description if state.reply == DESCRIPTION else spaced(PHRASES[state.reply]),
+        "description": description,
+        "inventory": spaced(PHRASES[COIN_HELD if won else NOTHING]),
         "admissible_commands": sorted(admissible),
         "score": int(won),
         "max_score": 1,
         "won": won,
         "lost": False,
     }
-
-
-def plain(tokens: np.ndarray, words: tuple[str, ...]) -> str:
-    """Return tokens, with padding anywhere among them, as one line of text."""
-    tokens = tokens[tokens > 0]
-    return as_text(tokens, np.zeros_like(tokens), words)
