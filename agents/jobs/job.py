@@ -117,9 +117,7 @@ def start(context: RunContext, model: Any) -> dict[str, Any]:
     return history
 
 
-def resume(
-    context: RunContext, env: TensorVecEnv, place: Path
-) -> tuple[RunContext, OnPolicyAlgorithm, dict[str, Any]]:
+def resume(context: RunContext, env: TensorVecEnv, place: Path) -> tuple[RunContext, OnPolicyAlgorithm, dict[str, Any]]:
     """Return the context, the model and the history of a checkpoint; the environment is restored."""
     model, history = checkpoints.load(place, ALGORITHMS[context.options.algo], env, context.device, context.group)
     context = replace(context, options=threads.settled(context.options, model))
