@@ -9,14 +9,16 @@ train: $(VENV)/.ready
 	$(RUN) -m agents.train Tokens/Addition-v0
 
 test: $(VENV)/.ready
-	# two processes of one thread each, since CI has two cores; idle threads of OpenMP sleep
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(RUN) -m pytest -n 2 --dist loadfile
+	# two processes of one thread each, since CI has two cores
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile
 
 test-all: $(VENV)/.ready
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(RUN) -m pytest -n 2 --dist loadfile -m ""
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile -m ""
 
 bench: $(VENV)/.ready
 	$(RUN) benchmarks/run.py
+	$(RUN) benchmarks/threads.py
+	$(RUN) benchmarks/threads.py --training
 	$(RUN) benchmarks/training.py
 	$(RUN) benchmarks/text_games.py
 

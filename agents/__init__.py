@@ -2,6 +2,7 @@
 
 import sys
 
+import llm_envs  # noqa: F401  isort: skip (before torch: it tells OpenMP, which torch loads, how threads wait)
 from agents.algorithms import kl_regularizer
 from agents.algorithms.a2c import A2C
 from agents.algorithms.grpo import GRPO

@@ -17,7 +17,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from agents import ALGORITHMS
 from agents.algorithms import data_parallel
 from agents.evaluation import report
 from agents.evaluation.evaluation import Evaluation, evaluate
-from agents.jobs import checkpoints, logs
+from agents.jobs import checkpoints, logs, threads
 from agents.jobs.callbacks import RunContext, TrainingCallback, validate
 from agents.jobs.options import Options
 from agents.jobs.settings import parse
@@ -117,15 +117,16 @@ def start(context: RunContext, model: Any) -> dict[str, Any]:
     return history
 
 
-def resume(context: RunContext, env: TensorVecEnv, place: Path) -> tuple[OnPolicyAlgorithm, dict[str, Any]]:
-    """Return the model and the history of a checkpoint; the environment is restored."""
+def resume(context: RunContext, env: TensorVecEnv, place: Path) -> tuple[RunContext, OnPolicyAlgorithm, dict[str, Any]]:
+    """Return the context, the model and the history of a checkpoint; the environment is restored."""
     model, history = checkpoints.load(place, ALGORITHMS[context.options.algo], env, context.device, context.group)
+    context = replace(context, options=threads.settled(context.options, model))
     if context.group is not None:
         data_parallel.attach(model, context.group)
     if context.is_main_process:
         save_options(context.options, context.options.out)
     context.console.print(f"resumed at {model.num_timesteps:,} steps from {place}")
-    return model, history
+    return context, model, history
 
 
 def prepare(options: Options) -> tuple[RunContext, TensorVecEnv]:
@@ -138,7 +139,7 @@ def prepare(options: Options) -> tuple[RunContext, TensorVecEnv]:
     if "split" in config:
         raise ValueError("--set takes no split; a run itself chooses between train, validation and test")
     device = ("cuda" if torch.cuda.is_available() else "cpu") if options.device == "auto" else options.device
-    if options.threads:
+    if options.threads:  # else chosen once there is a model, by its size
         torch.set_num_threads(options.threads)
     group = data_parallel.start("nccl" if device.startswith("cuda") else "gloo")
     if group is not None and group.device.type == "cuda":
@@ -165,8 +166,9 @@ def set_up(options: Options) -> tuple[RunContext, Any, dict[str, Any] | None]:
     # Rank 0's list: another rank could see a checkpoint that was finished later.
     found = context.broadcast(checkpoints.checkpoints(options.out))
     if options.resume and found:
-        return context, *resume(context, env, found[-1])
-    return context, make_model(options, env, context.device, context.group), None
+        return resume(context, env, found[-1])
+    model = make_model(options, env, context.device, context.group)
+    return replace(context, options=threads.settled(options, model)), model, None
 
 
 def train(options: Options, on_validation: Callable[[int, float], None] = lambda steps, value: None) -> dict[str, Any]:

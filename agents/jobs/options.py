@@ -236,7 +236,7 @@ class Options(Generic[Algorithm, Network]):
     validate_every: int = 10  # rollouts between evaluations on the validation split
     seed: int = 0
     device: str = "auto"  # "cpu", "cuda", or "auto" for CUDA where there is one
-    threads: int = 0  # threads of torch; 0 for torch's own choice
+    threads: int = 0  # threads of torch; 0 for one with a small model, else torch's own choice; saved as chosen
     algorithm: Annotated[Algorithm, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff]
     policy: Annotated[PolicyOptions, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff] = field(
         default_factory=PolicyOptions

@@ -38,8 +38,7 @@ def demonstrations(
     Raises:
         ValueError: the world has no solution of its own, or does not fit `learner`.
     """
-    # One thread: OpenMP would leave a second one spinning beside torch, if torch has only one.
-    batch = sweep_batch(world_id, None, episodes, 0, "cpu", {"threads": 1, **config})
+    batch = sweep_batch(world_id, None, episodes, 0, "cpu", config)
     count = batch.num_envs
     if batch.world.solution is None:
         raise ValueError(f"{world_id} has no solutions to imitate; start without a warm start")

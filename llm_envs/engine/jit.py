@@ -104,7 +104,7 @@ def cached(**options: Any) -> Callable:
         if plain_python():
             return compiled
         try:
-            compiled._cache = KernelCache(function)
+            compiled._cache = KernelCache(function, options)
         except (RuntimeError, OSError) as error:  # Numba: "no locator available"
             warn_once(f"compiled rules are not kept: {describe(error)}", "no folder")
         return compiled

@@ -14,7 +14,7 @@ import os
 import pickle
 import uuid
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -87,9 +87,10 @@ class KernelCache(FunctionCache):
         RuntimeError, OSError: when made: there is no folder that can be written.
     """
 
-    def __init__(self, function: Callable) -> None:
+    def __init__(self, function: Callable, options: Iterable[str] = ()) -> None:
         super().__init__(function)
-        self._cache_file = KernelFiles(self.cache_path, self._impl.filename_base)
+        # The options that it is compiled with (nogil) are part of the name: the signature does not have them.
+        self._cache_file = KernelFiles(self.cache_path, "-".join((self._impl.filename_base, *sorted(options))))
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return the compiled function of a signature, None where it has to be compiled."""

@@ -1,8 +1,8 @@
-"""The loop around the rules, written once and specialised per world for serial CPU, CPU threads and CUDA.
+"""The loop around the rules, written once and specialised per world for the CPU and CUDA.
 
 `reset_one`, `step_one`, `reset_rows` and `step_rows` are templates: `reset`, `step`, `observe`, `legal` and `rows` are
-names that `specialise` binds to one world's rules and to `range`, `numba.prange` or the CUDA grid. Only the two loops
-index arrays; everything below them takes records, which carry no reference counts (measured: a factor of 2 to 3).
+names that `specialise` binds to one world's rules and to `range` or the CUDA grid. Only the two loops index arrays;
+everything below them takes records, which carry no reference counts (measured: a factor of 2 to 3).
 """
 
 from collections.abc import Callable

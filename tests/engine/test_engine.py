@@ -227,7 +227,7 @@ def test_a_snapshot_whose_header_is_nonsense_is_refused():
 
 
 def test_two_batches_in_two_threads_do_not_disturb_each_other():
-    """Numba's workqueue layer ends a process that is in two parallel regions at once: one lock guards them."""
+    """They share the process's helper threads."""
     expected = [trajectory_digest(COPY, 64, 200, seed, threads=1) for seed in (1, 2)]
     found = [None, None]
 
@@ -262,7 +262,7 @@ expected, fresh = play(make(1), 80), trajectory_digest("Tokens/Copy-v0", 64, 50,
 batch, busy = make(threads), make(threads)
 play(batch, 30)
 background = threading.Thread(target=play, args=(busy, 3000))
-background.start()  # so that the fork happens while a thread that the child does not have is in a region
+background.start()  # so that the fork happens while helpers that the child does not have are at work
 again = lambda k: batch.step_rows(np.arange(64) * (k + 3) % 19)
 reader, writer = os.pipe()
 child = os.fork()
@@ -279,7 +279,7 @@ print(os.read(reader, 100).decode(), "parent", "right" if right else "wrong")
 
 
 def test_a_batch_goes_on_after_a_fork_in_parent_and_child():
-    """OpenMP's threads do not survive a fork: the child must go on without them, and with its own lock."""
+    """Threads do not survive a fork: the child must start helpers of its own, and wait for none of the parent's."""
     command = [sys.executable, "-c", FORK, str(THREADS)]
     done = subprocess.run(command, timeout=120, check=True, capture_output=True, text=True)
     assert done.stdout.split() == ["child", "right", "parent", "right"], done.stderr
