@@ -2,8 +2,9 @@
 
     git worktree add ../before COMMIT; python benchmarks/compare.py ../before
 
-Two processes, one a checkout, take turns on every case, on one thread and by the processor's time, which another process
-disturbs less than the clock's; the ratio is the median over the turns of ours / theirs. With `--cold` also how long a first reset and step takes with nothing compiled, each in a new process and an empty cache.
+Two processes, one a checkout, take turns on every case, on one thread and by the processor's time, which another
+process disturbs less than the clock's; the ratio is the median over the turns of ours / theirs. With `--cold` also how
+long a first reset and step takes with nothing compiled, each in a new process and an empty cache.
 """
 
 import argparse
