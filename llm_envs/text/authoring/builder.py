@@ -31,6 +31,7 @@ class Maker:
 
     def draw(self, choices: Sequence[T], count: int | None = None) -> list[T]:
         """Return `count` different ones of `choices`, or all of them, in drawn order."""
+        # A whole permutation, whatever `count` is: then later draws do not depend on it.
         return [choices[i] for i in self.rng.permutation(len(choices))[:count].tolist()]
 
     def add(self, kind: str, name: str = "", text: str = "", indefinite: str = "", synonyms: Sequence[str] = ()) -> str:
@@ -61,6 +62,7 @@ class Maker:
             self.say(f"{way}_of", there, here)
             if door_id:
                 self.say("link", here, door_id, there)
+            # TextWorld's `free` is about passing now, `_of` about the map.
             if not door_id or lock == "open":
                 self.say("free", here, there)
         if door_id:
@@ -98,17 +100,20 @@ class Maker:
         self, objective: str, walkthrough: Sequence[str] = (), settings: Mapping[str, object] | None = None
     ) -> Game:
         """Return the game, with descriptions for the rooms that have none."""
+        # The texts are written last: they name furniture and doors that are added after their rooms.
         things = {
             key: Thing(key, thing.name, self.describe(key), thing.indefinite, thing.synonyms)
             if thing.kind == "r" and not thing.text
             else thing
             for key, thing in self.things.items()
         }
-        return Game(self.name, self.theme, things, tuple(self.facts), tuple(self.quests), objective,
-                    tuple(walkthrough), {name: plain(value) for name, value in (settings or {}).items()})  # fmt: skip
+        made_with = {name: to_python(value) for name, value in (settings or {}).items()}
+        facts, quests = tuple(self.facts), tuple(self.quests)
+        return Game(self.name, self.theme, things, facts, quests, objective, tuple(walkthrough), made_with)
 
     def describe(self, room: str) -> str:
         """Return a description of a room: what stands in it, what is in and on that, and the ways out."""
+        # Substitutions of Inform, not fixed text: what can be open or taken away is printed as it is then.
         parts = [self.pick(OPENERS).format(self.things[room].name)]
         parts += [self._furniture(thing) for thing in self.places[room]]
         for way in DIRECTIONS:
@@ -122,6 +127,7 @@ class Maker:
         if kind in SUPPORTERS:
             contents = f" On the {name} you see [a list of things on the {thing}]."
             return f"{self._here(with_article(name))}[if there is something on the {thing}]{contents}[end if]"
+        # Without a state it can be neither open nor closed, like a toaster.
         if not any((state, thing) in self.facts for state in ("open", "closed", "locked")):
             return self._here(with_article(name))
         contents = f" In the {name} you see [a list of things in the {thing}]."
@@ -140,7 +146,7 @@ class Maker:
         return f"{state} {self.things[thing].name}"
 
 
-def plain(value: Any) -> Any:
+def to_python(value: Any) -> Any:
     """Return what JSON can hold: a number of NumPy's as Python's."""
     return value.item() if isinstance(value, np.generic) else value
 

@@ -22,6 +22,7 @@ def floor_plan(maker: Maker, count: int, extra: float = 0.0) -> list[tuple[int, 
     """
     cells, passages = {(0, 0): 0}, []
     for k in range(1, count):
+        # An entry for each free side: rooms with more of them are extended more often, so plans spread out.
         open_sides = [
             (room, way, beside(cell, way))
             for cell, room in cells.items()
@@ -31,8 +32,10 @@ def floor_plan(maker: Maker, count: int, extra: float = 0.0) -> list[tuple[int, 
         near, way, cell = maker.pick(open_sides)
         passages.append((near, way, k))
         cells[cell] = k
+    # A passage has no direction.
     joined = {frozenset((here, there)) for here, _, there in passages}
     for cell, room in cells.items():
+        # Two directions are enough to visit each pair of neighbours once.
         for way in ("north", "east"):
             other = cells.get(beside(cell, way))
             if other is not None and {room, other} not in joined and maker.rng.random() < extra:

@@ -107,6 +107,7 @@ def draw_passages(maker: Maker, groups: Sequence[Sequence[str]]) -> list[tuple[s
     while True:  # until no room is left without a free side beside it, mostly at once
         cells = {(0, 0): groups[0][0]}
         passages = []
+        # One group after the other: the yard, then the town, are joined to what stands already.
         for group in groups:
             rest = [room for room in group if room not in cells.values()]
             while rest:
@@ -118,6 +119,7 @@ def draw_passages(maker: Maker, groups: Sequence[Sequence[str]]) -> list[tuple[s
                     for room in rest
                     if frozenset((here, room)) in JOINED
                 ]
+                # Walled in: the rooms of this group cannot all be placed, draw again.
                 if not sides:
                     break
                 here, way, cell, room = maker.pick(sides)
@@ -146,15 +148,18 @@ def build_house(maker: Maker, groups: Sequence[Sequence[str]], doors: str, lids:
         lids: "open" or "closed", the state of every container and of the oven.
     """
     passages = draw_passages(maker, groups)
+    # Each room once, in the order in which it was placed.
     names = list(dict.fromkeys((groups[0][0], *(room for _, _, room in passages))))
     ids = {name: maker.room(name) for name in names}
     for here, way, there in passages:
         choices = DOORS.get(frozenset((here, there)), ()) if doors else ()
         maker.connect(ids[here], way, ids[there], maker.pick(choices) if choices else "", doors or "open")
+    # Optional furniture, drawn over the whole house.
     extras = [(room, piece) for room in names for piece in SOMETIMES.get(room, ())]
     count = int(maker.rng.integers(min(MOST_EXTRAS, len(extras)) + 1))
     chosen = maker.draw(extras, count)
     for room in names:
+        # In the order of the tables, not as drawn: ids and descriptions follow it.
         for kind, name in (*ALWAYS.get(room, ()), *SOMETIMES.get(room, ())):
             if (kind, name) in ALWAYS.get(room, ()) or (room, (kind, name)) in chosen:
                 lock = lids if kind in ("c", "oven") else ""

@@ -57,6 +57,7 @@ def furnish(maker: Maker, room: str, kind: str, lock: str = "") -> str:
 
 def lock_names(maker: Maker, kinds: list[str]) -> list[tuple[str, str]]:
     """Return names for locks of these kinds, "door" or "chest", each with that of its key: of the same metal."""
+    # Each metal once, so that a key's name tells its lock.
     metals = maker.draw(METALS, len(kinds))
     return [
         (f"{metal} {'door' if kind == 'door' else maker.pick(CHESTS)}", f"{metal} key")

@@ -16,7 +16,7 @@ SOURCES = {"fried": "stove", "roasted": "oven", "grilled": "BBQ"}
 
 
 class Ingredient(NamedTuple):
-    """A food of the recipe, where it is at first, and what the recipe wants of it."""
+    """A food of the recipe, where it is at first, and how the recipe asks for it."""
 
     food: Food
     place: str  # an id; "I": in the hands
@@ -25,7 +25,7 @@ class Ingredient(NamedTuple):
 
 
 def draw_preparation(maker: Maker, food: Food, place: str, ids: Mapping[str, str], cook: bool, cut: bool) -> Ingredient:
-    """Draw what a recipe wants of a food; `cook` and `cut`: leaving it raw, uncut, will not do."""
+    """Draw how a recipe asks for a food; with `cook` and `cut` it must be cooked, cut, if it can be."""
     heats = [heat for heat in HEATS if food.can_be_cooked and SOURCES[heat] in ids]
     cuts = list(CUTS) if food.can_be_cut else []
     if not cook and "needs_cooking" not in food.traits:
@@ -47,10 +47,11 @@ def cook_meal(
         ingredients: of the recipe.
         others: number of further foods, besides one that looks like each ingredient.
         knife: whether there is one.
-        cook: False if ingredients are as the recipe wants them cooked, at the start.
-        cut: the same of cutting.
+        cook: False if ingredients are cooked as the recipe asks at the start.
+        cut: the same for cutting.
         slots: how many things the hands hold; 0 for any number.
     """
+    # By name: the cookbook lists them so, which tells nothing of where they are.
     ingredients = sorted(ingredients)
     found = put_foods(maker, ids, ingredients, others, cook, cut)
     foods = [found[one.food.name] for one in ingredients]
@@ -66,6 +67,7 @@ def cook_meal(
     maker.say("out", meal, "RECIPE")
     maker.say("cooking_location", ids["kitchen"], "RECIPE")
     for k in range(slots):
+        # What is in the hands at the start takes slots.
         maker.say("used" if k < sum(one.place == "I" for one in ingredients) else "free", maker.add("slot"))
     surfaces = [ids["table"], ids["counter"]]
     maker.put("o", "cookbook", maker.pick(surfaces), write_recipe(ingredients), synonyms=("recipe",))
@@ -102,6 +104,7 @@ def traits_of(one: Ingredient, cook: bool, cut: bool) -> tuple[str, ...]:
     """Return the facts that hold of an ingredient at the start."""
     traits = one.food.traits
     if not cook and one.heat in HEATS:
+        # What cooking adds and removes in the rules, done beforehand.
         traits = tuple(trait for trait in traits if trait not in ("raw", "needs_cooking", "inedible", "edible"))
         traits += ("edible", "cooked", one.heat)
     if not cut and one.cut in CUTS:
@@ -129,11 +132,13 @@ def add_quests(
 ) -> None:
     """State what scores and what loses; the order is that of TextWorld."""
     for food, one in zip(foods, ingredients, strict=True):
+        # Burning loses before the other quests of this food are looked at.
         maker.quest(fail=[[("burned", food)]], reward=0)
         if one.place != "I":
             maker.quest(("in", food, "I"))
         for ways, how, to_do in ((HEATS, one.heat, cook), (CUTS, one.cut, cut)):
             win = [(how, food)] if to_do and how in ways else []
+            # Eaten, or prepared in another way than the recipe's: it cannot be undone, so the game is lost.
             wrong = [[("consumed", food)], *([(way, food)] for way in ways if way != how)]
             maker.quest(*win, fail=wrong, reward=len(win))
     maker.quest(("in", meal, "I"), fail=[[("consumed", food)] for food in foods])
@@ -151,8 +156,10 @@ def walk_through(
     missing = [food for food in foods if walk.places[food] != "I"]
     while missing:
         rooms = walk.nearest_first()
+        # Again after each: the distances are those from where the player now stands.
         missing.sort(key=lambda food: rooms.index(walk.rooms.get(walk.places[food], walk.places[food])))
         walk.take(missing.pop(0))
+    # The BBQ first, as it is outside; stove and oven are in the kitchen, where the way ends.
     for heat in ("grilled", "fried", "roasted") if cook else ():
         for food, one in zip(foods, ingredients, strict=True):
             if one.heat == heat:
@@ -168,6 +175,7 @@ def walk_through(
 def cut_up(walk: Walk, foods: Sequence[str], verbs: Mapping[str, str], crowded: bool) -> None:
     """Cut the foods that have a verb; all are held, and if hands are crowded one makes room for the knife."""
     knife = next((key for key, name in walk.names.items() if name == "knife"), "")
+    # Best put down is a food that needs no knife: False sorts before True.
     spare = min(foods, key=lambda food: food in verbs) if crowded and verbs else ""
 
     def cut(food: str) -> None:
@@ -184,6 +192,7 @@ def cut_up(walk: Walk, foods: Sequence[str], verbs: Mapping[str, str], crowded: 
     for food in verbs:
         if food != spare:
             cut(food)
+    # Every food needs the knife: cut the one on the floor too, with another one in its place.
     if spare in verbs:
         other = next(food for food in foods if food != spare)
         drop(other)
@@ -191,5 +200,6 @@ def cut_up(walk: Walk, foods: Sequence[str], verbs: Mapping[str, str], crowded: 
         cut(spare)
         spare = other
     if spare:
+        # The meal needs all ingredients in the hands, so the knife has to go.
         drop(knife)
         walk.take(spare)

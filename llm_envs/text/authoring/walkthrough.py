@@ -28,6 +28,7 @@ class Walk:
 
     def go(self, room: str) -> None:
         """Go to a room on a way of the fewest rooms."""
+        # First all keys: fetching one moves the player, so the way is looked up again after that.
         for _, _, door in self.route(room):
             if ("locked", door) in self.facts:
                 self.take(self.keys[door])
@@ -38,7 +39,7 @@ class Walk:
             self.commands.append(f"go {way}")
 
     def take(self, thing: str) -> None:
-        """Have a portable thing."""
+        """Take a portable thing, unless it is held already."""
         place = self.places[thing]
         if place == "I":
             return
@@ -55,33 +56,35 @@ class Walk:
         """Put a portable thing on a supporter or into a container."""
         self.take(thing)
         self._reach(place)
-        words = "put {} on {}" if kind_of(place) in SUPPORTERS else "insert {} into {}"
-        self.commands.append(words.format(self.names[thing], self.names[place]))
+        pattern = "put {} on {}" if kind_of(place) in SUPPORTERS else "insert {} into {}"
+        self.commands.append(pattern.format(self.names[thing], self.names[place]))
         self.places[thing] = place
 
     def open(self, thing: str) -> None:
-        """Have a door or container open."""
+        """Open a door or container, unless it is open already."""
         if ("open", thing) not in self.facts:
             self._reach(thing)
 
     def unlock(self, thing: str) -> None:
-        """Have a door or container unlocked."""
+        """Unlock a door or container, unless it is unlocked already."""
         self._beside(thing)
         self._unlock(thing)
 
     def close(self, thing: str) -> None:
-        """Have a door or container closed."""
+        """Close a door or container, unless it is closed already."""
         self._beside(thing)
         self._change(thing, "open", "closed", "close {}")
 
     def _reach(self, thing: str) -> None:
-        """Stand beside a door or a fixed thing, and have it open if it can be."""
+        """Go to a door or a fixed thing, and open it if it can be opened."""
         self._beside(thing)
         self._open(thing)
 
     def _beside(self, thing: str) -> None:
         if ("locked", thing) in self.facts:
+            # Before walking there: the key may lie elsewhere, and may itself be locked away (take calls this again).
             self.take(self.keys[thing])
+        # A door is beside the player in either of its two rooms.
         if not any(door == thing for _, _, door in self.exits.get(self.rooms["P"], ())):
             self.go(self.rooms[thing])
 
@@ -93,10 +96,11 @@ class Walk:
         if ("locked", thing) in self.facts:
             self._change(thing, "locked", "closed", f"unlock {{}} with {self.names[self.keys[thing]]}")
 
-    def _change(self, thing: str, old: str, new: str, words: str) -> None:
+    def _change(self, thing: str, old: str, new: str, pattern: str) -> None:
         if (old, thing) in self.facts:
+            # Exactly one of the two holds, so ^= exchanges them.
             self.facts ^= {(old, thing), (new, thing)}
-            self.commands.append(words.format(self.names[thing]))
+            self.commands.append(pattern.format(self.names[thing]))
 
     def route(self, room: str) -> list[tuple[str, str, str]]:
         """Return the ways from here to a room, by breadth-first search."""

@@ -57,8 +57,10 @@ def all_commands(game: Game, numbers: Numbers, groups: Groups) -> Iterator[Comma
     numbered = {**numbers.things, **groups["way"]}  # what a command holds for each id
     names = {thing: game.things[thing].name for thing in numbers.things} | {way: way for way in DIRECTIONS}
     key_of = {lock: {key: 0} for _, key, lock in game.named("match")}
+    # Both themes, "cooking" and "cooking-drop", have the same verbs.
     cooking = game.theme.startswith("cooking")
     for verb in VERBS:
+        # As TextWorld lists: no verb that no rule of the theme has, and none for things that the game lacks.
         if (verb.cooking and not cooking) or (verb.only_with and not any(game.of_kind(verb.only_with))):
             continue
         first = 0  # ordinal of the form's first y
@@ -70,7 +72,9 @@ def all_commands(game: Game, numbers: Numbers, groups: Groups) -> Iterator[Comma
                 if len(named) == 1:
                     yield Command(text.format(names[x]), verb.code, numbered[x], codes.NONE, first)
                     continue
+                # A lock has one key, so commands with other keys would only enlarge the table.
                 others = key_of.get(x, {}) if named[1] == "key" else groups[named[1]]
                 for y, k in others.items():
                     yield Command(text.format(names[x], names[y]), verb.code, numbered[x], numbered[y], first + k)
+            # Ordinals of a verb's forms follow each other, so that one stride addresses them all (plan, tables).
             first += width

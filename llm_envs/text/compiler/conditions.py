@@ -49,6 +49,7 @@ class Conditions:
             return codes.HELD_BY, numbers.portables[first], numbers.holders[ids[1]]
         if name in LOCKS and first in numbers.locks:
             return codes.LOCK_IS, numbers.locks[first], LOCKS[name]
+        # TextWorld keeps free(room, room) true exactly while the door between them is open.
         if name == "free" and tuple(ids) in self.doors:
             return codes.LOCK_IS, numbers.locks[self.doors[ids[0], ids[1]]], codes.OPEN
         if name in ("free", "used") and kind_of(first) == "slot":
@@ -56,6 +57,7 @@ class Conditions:
         if name in FOODS and first in numbers.portables and (self.cooking or name not in WHILE_COOKING):
             kind, value = FOODS[name]
             return kind, numbers.portables[first], value
+        # What is left never changes, so the facts at the start decide it now.
         return (codes.ALWAYS if fact in self.given else codes.NEVER), 0, 0
 
     def changing(self) -> Iterator[Fact]:
@@ -75,6 +77,7 @@ class Conditions:
                 yield name, lock
         for a, b in self.doors:
             yield "free", a, b
+        # dict.fromkeys: each slot once, in the order of the facts.
         for slot in dict.fromkeys(ids[0] for name, *ids in self.game.facts if ids and kind_of(ids[0]) == "slot"):
             yield "free", slot
             yield "used", slot

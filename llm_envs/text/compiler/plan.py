@@ -25,6 +25,7 @@ class Plan:
         if len(set(texts)) < len(texts):
             double = next(text for text in texts if texts.count(text) > 1)
             raise ValueError(f"{game.name}: the command {double!r} has two meanings; names must differ")
+        # Texts need the numbers of commands, which are known only after sorting.
         self.numbers = replace(numbers, commands=texts)
         self.strides = strides(groups)
         self.conditions = Conditions(game, self.numbers)
@@ -35,6 +36,7 @@ class Plan:
         """Return where the ranks of each verb begin, and at last how many there are."""
         starts, spans = [0], [0] * codes.VERBS
         for _, verb, x, _, _ in self.commands:
+            # Rank: first_rank[verb] + x * stride + ordinal. A verb takes as many as its largest x needs.
             spans[verb] = max(spans[verb], ((0 if x == codes.NONE else x) + 1) * self.strides[verb])
         for span in spans:
             starts.append(starts[-1] + span)
@@ -52,6 +54,7 @@ class Plan:
             "quests": len(game.quests),
             "events": len(events),
             "conditions": sum(map(len, events)),
+            # `commands` and `ranks` share one size, though there are more ranks than commands: gaps are -1.
             "commands": max(len(self.commands), self.first_rank[-1]),
             **self.texts.needs,
         }

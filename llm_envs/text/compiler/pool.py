@@ -31,6 +31,7 @@ def compile_games(games: Sequence[Game]) -> Pool:
     """
     if not games:
         raise ValueError("games is empty; at least one game is needed")
+    # Two passes: no level can be written before the largest needs and all words are known.
     plans = [Plan(game) for game in games]
     size = size_for([(plan.game.name, plan.needs()) for plan in plans])
     vocabulary = Vocabulary(piece for plan in plans for piece in plan.texts.pieces)
@@ -39,6 +40,7 @@ def compile_games(games: Sequence[Game]) -> Pool:
     for level, plan in zip(levels, plans, strict=True):
         write_level(level, plan)
         plan.texts.write(level, vocabulary)
+        # The key is a hash of what a level is made from, so equal levels have equal names.
         if int(level["key"]) not in symbols:
             symbols[int(level["key"])] = symbols_of(plan)
     return Pool(levels, size, vocabulary, symbols)

@@ -26,20 +26,22 @@ class SymbolTable:
     conditions: np.ndarray  # (facts, 3) uint8: when it does
 
     @cached_property
-    def plain(self) -> dict[str, int]:
+    def unambiguous(self) -> dict[str, int]:
         """The numbers of commands that need no parser, by text: no other thing has all the words of their names."""
         things = [self.game.things[one] for one in self.numbers.things]
         names = [words_of(thing.name) for thing in things]
         known = [words_of(thing.name, *thing.synonyms) for thing in things]
+        # A name whose words are all another thing's too ("key" beside "old key") may mean either.
         doubtful = {k for k, name in enumerate(names) if any(name <= words for j, words in enumerate(known) if j != k)}
-        plain = {}
+        found = {}
         for text, k in zip(self.commands, self.order.tolist(), strict=True):
+            # GO's x is a direction; beyond the interpreter's line length, words would be cut off.
             verb, *named = self.meanings[k]
             if verb == codes.GO or (
                 doubtful.isdisjoint(named) and len(text) <= LONGEST and text.count(" ") < MOST_WORDS
             ):
-                plain[text] = k
-        return plain
+                found[text] = k
+        return found
 
 
 def symbols_of(plan: Plan) -> SymbolTable:
@@ -47,6 +49,7 @@ def symbols_of(plan: Plan) -> SymbolTable:
     texts = [command[0] for command in plan.commands]
     order = sorted(range(len(texts)), key=texts.__getitem__)
     able = {fact_text(fact, plan.game): plan.conditions.of(fact) for fact in plan.conditions.changing()}
+    # Facts of the start that never change are listed as well.
     for fact in plan.game.facts:
         able.setdefault(fact_text(fact, plan.game), plan.conditions.of(fact))
     facts = sorted(able)

@@ -16,6 +16,7 @@ KINDS = {"c": codes.CONTAINER, "oven": codes.OVEN, "s": codes.SUPPORTER, "stove"
 def write_level(level: np.void, plan: Plan) -> None:
     """Fill all tables but the texts."""
     game, numbers = plan.game, plan.numbers
+    # What a player can notice, not the game's name or settings: equal games are one level, in one split.
     content = (game.theme, list(game.things.values()), game.facts, game.quests, game.objective)
     level["key"] = int.from_bytes(hashlib.sha256(repr(content).encode()).digest()[:8], "little")
     for name in ("rooms", "fixed", "portables", "doors"):
@@ -35,6 +36,7 @@ def write_map(level: np.void, game: Game, numbers: Numbers) -> None:
     doors = {(a, b): d for _, a, d, b in game.named("link")}
     for k, way in enumerate(DIRECTIONS):
         for _, there, here in game.named(f"{way}_of"):
+            # north_of(there, here): going north from here leads there.
             level["exits"][numbers.rooms[here], k] = numbers.rooms[there]
             if (here, there) in doors:
                 level["exit_doors"][numbers.rooms[here], k] = numbers.doors[doors[here, there]]
@@ -103,10 +105,12 @@ def write_recipe(level: np.void, plan: Plan) -> None:
     for _, thing in game.named("ingredient_1"):
         level["first_part"] = numbers.portables[thing]
     food_of = {part: thing for _, thing, part in game.named("base")}
+    # The recipe's ingredients, in the order of the game's things.
     wanted = [fact[1] for fact in game.named("in") if fact[2] == "RECIPE"]
     parts = [thing.id for thing in game.of_kind("ingredient") if thing.id in wanted]
     level["num_parts"] = len(parts)
     for k, part in enumerate(parts):
+        # Where nothing is stated, it stays as it is: unheated, uncut.
         heat, cut = 0, codes.UNCUT
         # Facts on an ingredient ("roasted", "diced") say what its food must become.
         for name in (fact[0] for fact in game.facts if fact[1:] == (part,)):
@@ -122,6 +126,7 @@ def write_quests(level: np.void, plan: Plan) -> None:
     quests, event, condition = plan.game.quests, 0, 0
     level["quests"] = len(quests)
     for q, quest in enumerate(quests):
+        # Quests are bits of one number: done_quests, to_test and the watch_ fields.
         bit = np.uint64(1 << q)
         level["quest_reward"][q] = quest.reward
         flags = (quest.optional, quest.repeatable, bool(quest.win))
@@ -131,6 +136,7 @@ def write_quests(level: np.void, plan: Plan) -> None:
         level["num_fails"][q], level["first_event"][q] = len(quest.fail), event
         if quest.repeatable:
             level["always"] |= bit
+        # Fail events first, as they are tested first.
         for facts in (*quest.fail, *quest.win):
             level["first_condition"][event] = condition
             event += 1
@@ -142,7 +148,7 @@ def write_quests(level: np.void, plan: Plan) -> None:
 
 
 def watch(level: np.void, condition: Condition, quest: np.uint64) -> None:
-    """Let a quest be tested when what a condition speaks of changes."""
+    """Set a quest to be tested when what a condition is about changes."""
     kind, a, _ = condition
     if kind == codes.AT_ROOM:
         level["watch_room"] |= quest
@@ -162,6 +168,7 @@ def write_commands(level: np.void, plan: Plan) -> None:
     level["stride"] = plan.strides
     for k, (_, verb, x, y, ordinal) in enumerate(plan.commands):
         level["commands"][k] = verb, x, y
+        # Verbs without x have one row.
         row = 0 if x == codes.NONE else x
         # command_of in rules.admissible reads it by the same formula.
         level["ranks"][plan.first_rank[verb] + row * plan.strides[verb] + ordinal] = k

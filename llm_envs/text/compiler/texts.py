@@ -24,6 +24,7 @@ class Texts:
 
     def __init__(self, game: Game, numbers: Numbers) -> None:
         names = {thing: game.things[thing].name for thing in numbers.things}
+        # Inform prints the names of rooms in title case.
         titles = [game.things[room].name.title() for room in numbers.rooms]
         self.names = [_name(thing, name) for thing, name in names.items()]
         self.names += [_name(room, title) for room, title in zip(numbers.rooms, titles, strict=True)]
@@ -40,13 +41,16 @@ class Texts:
             for thing, name in zip(numbers.things, self.names, strict=False)
             if kind_of(thing) == "d"
         }
+        # All runs of tokens of the level in one, in which equal or contained ones take space once.
         self.run, places = program.share({*literals, *self.names, *doors.values(), *self.commands})
         self.starts, self.code = [], list[int]()
         for one in programs:
             self.starts.append(len(phrases.CODE) + len(self.code))  # an address: those of replies come first
             self.code += one.assemble(self.starts[-1], places)
+        # + 1: behind the continuation, which only a name that attaches uses.
         self.name_places = [places[doors[name]] + 1 if name in doors else places[name] for name in self.names]
         self.command_places = [places[command] for command in self.commands]
+        # Things without an article have "".
         self.pieces = {*self.run, *self.articles} - {""}
         self.needs = {"code": len(self.code), "tokens": len(self.run)}
         self.rooms = len(numbers.rooms)
@@ -104,6 +108,7 @@ def _describe_thing(game: Game, numbers: Numbers, thing: str) -> Template:
     if kind_of(thing) in FIXED:
         holder, lock = numbers.holders[thing], numbers.locks[thing]
         opened = [(program.IS_OPEN, lock)] if kind_of(thing) in CONTAINERS else []
+        # Skipped unless it is open (a supporter always is) and there is something.
         bare = description.test(*opened, (program.HAS_SOME, holder))
         description.literal(f"\n\n{'On' if kind_of(thing) in SUPPORTERS else 'In'} the {name} ")
         description.is_or_are(thing)
@@ -111,6 +116,7 @@ def _describe_thing(game: Game, numbers: Numbers, thing: str) -> Template:
         description.literal(".")
         ends.append(description.jump())
         description.bind(bare)
+        # A text of the game's own describes an empty container itself.
         if opened and not text.strip():
             shut = description.test(*opened)
             description.literal(f"The {name} is empty.")

@@ -50,6 +50,7 @@ def arithmetic(seed: int, digits: int = 1, operations: str = "+-*") -> Game:
     maker = Maker("arithmetic", "base", np.random.default_rng(seed))
     a, b, sign = problem(maker, digits, operations)
     right = solve(a, b, sign)
+    # Choice 0 is the right one; the order on the floor is drawn below.
     numbers = [right, *wrong_answers(maker, a, b, right)]
     goods = maker.draw(GOODS)
 
@@ -74,6 +75,7 @@ def problem(maker: Maker, digits: int, operations: str) -> tuple[int, int, str]:
     """Draw two numbers and a sign; the answer is positive."""
     sign = maker.pick(operations)
     a, b = maker.rng.integers(1, 10**digits, 2).tolist()
+    # A bag of nothing could not be told from no bag.
     while sign == "-" and a == b:
         a, b = maker.rng.integers(1, 10**digits, 2).tolist()
     return (max(a, b), min(a, b), sign) if sign == "-" else (a, b, sign)
@@ -86,5 +88,6 @@ def solve(a: int, b: int, sign: str) -> int:
 
 def wrong_answers(maker: Maker, a: int, b: int, right: int) -> list[int]:
     """Draw positive numbers that are not the answer but might be taken for it."""
+    # Errors that are made: another sign, one operand, slips of one, two and ten.
     near = [*(solve(a, b, sign) for sign in SIGNS), a, b, *(right + d for d in (-10, -2, -1, 1, 2, 10))]
     return maker.draw(sorted({number for number in near if number > 0} - {right}), CHOICES - 1)

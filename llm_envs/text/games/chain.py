@@ -43,9 +43,10 @@ from itertools import pairwise
 
 import numpy as np
 
+from llm_envs.text.authoring import names
 from llm_envs.text.authoring.builder import Maker
 from llm_envs.text.authoring.floor_plans import floor_plan
-from llm_envs.text.authoring.names import DOORS, FOODS, OBJECTS, ROOMS, furnish, lock_names
+from llm_envs.text.authoring.names import furnish, lock_names
 from llm_envs.text.authoring.walkthrough import Walk
 from llm_envs.text.interface.world import text_game
 from llm_envs.text.model.game import SUPPORTERS, Fact, Game, kind_of, place_fact
@@ -62,33 +63,38 @@ def chain(seed: int, length: int = 4, branches: int = 2, failure: bool = True) -
     check_switch("failure", failure)
     maker = Maker("chain", "base", np.random.default_rng(seed))
     kinds = ["put"]
+    # From the end: each goal is preceded by one that makes it possible.
     while len(kinds) < length:
         kinds.insert(0, maker.pick(BEFORE[kinds[0]]))
-    rooms = [maker.room(name) for name in maker.draw(tuple(ROOMS), kinds.count("go") + 3)]
+    # One room for the start, one for each "go", and two where nothing but side quests happens.
+    rooms = [maker.room(name) for name in maker.draw(tuple(names.ROOMS), kinds.count("go") + 3)]
     plan = [(rooms[near], way, rooms[far]) for near, way, far in floor_plan(maker, len(rooms))]
     supporters = [furnish(maker, room, "s") for room in rooms]
-    objects, foods = maker.draw(OBJECTS, branches + 1), maker.draw(FOODS, branches + 1)
+    objects, foods = maker.draw(names.OBJECTS, branches + 1), maker.draw(names.FOODS, branches + 1)
     goals = link_goals(maker, kinds, plan, supporters, objects[0])
+    # The first passages are those of the goals; what is left gets no doors.
     for passage in plan[kinds.count("go") :]:
         maker.connect(*passage)
 
-    names = {key: thing.name for key, thing in maker.things.items()}
+    name_of = {key: thing.name for key, thing in maker.things.items()}
     (_, _, (_, thing, goal)), spots = goals[-1], rooms + supporters
     wrong: list[list[Fact]] = []
     if failure:
         places = [*rooms, *(fixed for group in maker.places.values() for fixed in group)]
+        # Where it lies at first is no mistake: the fact holds before anything is done.
         wrong = [[fact] for place in places if place != goal and (fact := place_fact(thing, place)) not in maker.facts]
     for kind, _, fact in goals:
         maker.quest(fact, fail=wrong if kind == "put" else ())
-    words = [f"{kind} the {names[target]}".replace("go the", "go to the") for kind, target, _ in goals[:-1]]
-    objective = f"Do this: {'; '.join([*words, f'put the {names[thing]} on the {names[goal]}'])}."
+    words = [f"{kind} the {name_of[target]}".replace("go the", "go to the") for kind, target, _ in goals[:-1]]
+    objective = f"Do this: {'; '.join([*words, f'put the {name_of[thing]} on the {name_of[goal]}'])}."
     sides = [side_quest(maker, spots, *own) for own in zip(objects[1:], foods[1:], strict=True)]
     if sides:
         objective += f" Before the last of these you may also {'; '.join(sides)}."
     if failure:
         maker.quest(fail=[[("eaten", maker.put("f", foods[0], maker.pick(spots), traits=("edible",)))]], reward=0)
-        objective += f" You lose if you eat the {foods[0]}, or leave the {names[thing]} anywhere else."
+        objective += f" You lose if you eat the {foods[0]}, or leave the {name_of[thing]} anywhere else."
     maker.start(rooms[0])
+    # In the order of the goals, which is a way to win as each needs the one before.
     walk = Walk(maker.things, maker.facts)
     carry_out = {"go": walk.go, "take": walk.take, "unlock": walk.unlock, "open": walk.open}
     for kind, target, _ in goals[:-1]:
@@ -104,11 +110,13 @@ def link_goals(
 
     `name` is that of the thing which the last goal is about.
     """
+    # A lock is a door if its goal is followed by "go", else a chest.
     locks = iter(lock_names(maker, ["door" if b == "go" else "chest" for a, b in pairwise(kinds) if a == "unlock"]))
     rooms = [plan[0][0], *(far for _, _, far in plan)]
     room, place, goals = 0, maker.pick((rooms[0], supporters[0])), list[tuple[str, str, Fact]]()
     for i, kind in enumerate(kinds):
         first = i == 0
+        # The thing of the last goal lies where the goal before leads to.
         if "put" in kinds[i : i + 2] and (first or kind == "take"):
             item = maker.put("o", name, place)
         elif kind == "take" or (first and kind == "unlock"):
@@ -127,7 +135,7 @@ def link_goals(
             place, fact = target, ("open", target)
         elif kind == "go":
             if first:
-                maker.connect(*plan[room], maker.pick(DOORS), "closed")
+                maker.connect(*plan[room], maker.pick(names.DOORS), "closed")
             room += 1
             target = rooms[room]
             place, fact = maker.pick((target, supporters[room])), ("at", "P", target)

@@ -50,7 +50,9 @@ def collector(seed: int, level: int = 5, mode: int = 1) -> Game:
     rooms = [maker.room(name) for name in maker.draw(MANY_ROOMS, level * mode)]
     ways = []
     for k in range(1, len(rooms)):
+        # First the chain, then dead ends at its rooms in turn.
         near = rooms[k - 1 if k < level else k % level]
+        # Any free exit, without a grid: the map need not fit on paper (see above).
         ways.append(maker.pick([way for way in DIRECTIONS if way not in maker.exits[near]]))
         maker.connect(near, ways[-1], rooms[k])
     maker.start(rooms[0])

@@ -51,14 +51,20 @@ from typing import Any
 
 import numpy as np
 
+from llm_envs.text.authoring import kitchen
 from llm_envs.text.authoring.builder import Maker
-from llm_envs.text.authoring.kitchen import FOODS, HOUSE, TOWN, YARD, available, build_house
+from llm_envs.text.authoring.kitchen import available, build_house
 from llm_envs.text.authoring.recipes import cook_meal, draw_preparation
 from llm_envs.text.interface.world import text_game
 from llm_envs.text.model.game import Game
 from llm_envs.validation import check_choice, check_range, check_switch
 
-ROOMS = {1: (("kitchen",),), 6: (HOUSE,), 9: (HOUSE, YARD), 12: (HOUSE, YARD, TOWN)}
+ROOMS = {
+    1: (("kitchen",),),
+    6: (kitchen.HOUSE,),
+    9: (kitchen.HOUSE, kitchen.YARD),
+    12: (kitchen.HOUSE, kitchen.YARD, kitchen.TOWN),
+}
 MOST_OTHERS = 6
 OBJECTIVE = (
     "You are hungry. The cookbook in the kitchen has a recipe: find what it needs, do as it says, prepare the meal and "
@@ -111,7 +117,7 @@ def cooking(
     maker.start(ids[maker.pick([name for room_group in ROOMS[settings["go"]] for name in room_group])])
     fitting = [
         food
-        for food in FOODS
+        for food in kitchen.FOODS
         if available(food, ids) and food.can_be_cooked >= cook and food.can_be_cut >= cut  # False < True
     ]
     ingredients = [
@@ -121,7 +127,9 @@ def cooking(
         for k, food in enumerate(maker.draw(fitting, count))
     ]
     others = min(MOST_OTHERS, abs(int(3 * rng.standard_normal() + count)))
+    # Cutting takes two: the food and the knife.
     slots = max(count, 2 if cut else 1) if settings["drop"] else 0
+    # A knife that is not needed is a distraction.
     knife = cut or rng.random() < 0.5
     walkthrough = cook_meal(maker, ids, ingredients, others, knife, cook, cut, slots)
     return maker.game(OBJECTIVE, walkthrough, {**settings, "preset": preset})
@@ -131,6 +139,7 @@ def choose_settings(given: dict[str, Any], preset: str, rng: np.random.Generator
     """Return what is given, checked, or else what the preset stands for."""
     if preset:
         check_choice("preset", preset, tuple(PRESETS))
+        # A default cannot be told from an argument left out, so it may be given beside a preset.
         further = [name for name, value in given.items() if value != DEFAULTS[name]]
         if further:
             raise ValueError(f"preset {preset!r} sets {', '.join(further)} itself; give a preset or these, not both")

@@ -83,6 +83,7 @@ def draw_ingredients(maker: Maker, ids: dict[str, str], count: int) -> list[Ingr
     for number, food in enumerate(FOODS):
         for place in available(food, ids):
             choices.setdefault(rooms.get(place, place), []).append((number, place))
+    # Rooms in drawn order, in turn; the numbers of foods keep one from being chosen twice.
     order = maker.draw(list(choices))
     chosen: dict[int, Ingredient] = {}
     for k in range(count):

@@ -59,6 +59,7 @@ def house(seed: int, rooms: int = 6, objects: int = 8, quests: int = 3) -> Game:
     maker = Maker("house", "base", np.random.default_rng(seed))
     ids = [maker.room(name) for name in maker.draw(tuple(ROOMS), rooms)]
     states = {}  # of what can be opened or closed
+    # A large house may have more passages than there are names: the rest is without doors.
     door_names = iter(maker.draw(DOORS))
     for here, way, there in floor_plan(maker, rooms, extra=0.2):
         name = next(door_names, "") if maker.rng.random() < 0.5 else ""
@@ -83,6 +84,7 @@ def house(seed: int, rooms: int = 6, objects: int = 8, quests: int = 3) -> Game:
     movable, closable = maker.draw(tuple(places), objects), maker.draw(tuple(states))
     for _ in range(quests):
         kind = maker.pick(("put", "put", "take", "turn"))
+        # pop: each thing is the subject of one errand, so none undoes another.
         if kind == "turn" and closable:
             thing = closable.pop()
             new = OTHER[states[thing]]
@@ -94,6 +96,7 @@ def house(seed: int, rooms: int = 6, objects: int = 8, quests: int = 3) -> Game:
             goal = maker.pick([place for place in furniture if place != places[thing]])
             maker.quest(place_fact(thing, goal))
             errands.append(("put", thing, goal))
+            # Of furniture, containers alone have a state.
             word = "into" if goal in states else "on"
             errand_texts.append(f"put the {walk.names[thing]} {word} the {walk.names[goal]}")
         else:

@@ -50,10 +50,12 @@ def key_quest(seed: int, locks: int = 2, rooms: int = 6) -> Game:
     maker = Maker("key quest", "base", np.random.default_rng(seed))
     ids = [maker.room(name) for name in maker.draw(tuple(ROOMS), rooms)]
     kinds = [maker.pick(("door", "chest")) for _ in range(locks)]
+    # A tree of rooms has rooms - 1 passages.
     while kinds.count("door") > rooms - 1:
         kinds[kinds.index("door")] = "chest"
     names = lock_names(maker, kinds)
     door_names = [name for (name, _), kind in zip(names, kinds, strict=True) if kind == "door"]
+    # Sorted, since passage k - 1 leads to room k: doors come in the order in which they are opened.
     behind = sorted(maker.draw(range(1, rooms), len(door_names)))  # the rooms that doors lead to
 
     part = [0] * rooms  # for each room, the number of the last locked door on the way to it
@@ -70,6 +72,7 @@ def key_quest(seed: int, locks: int = 2, rooms: int = 6) -> Game:
         if maker.rng.random() < 0.75:
             spots[k].append(furnish(maker, room, maker.pick(("c", "s")), "closed"))
 
+    # Each lock hides the next key, so the locks must be opened in this order.
     place, opened = maker.pick(within(spots, part, 0)), 0
     for kind, (name, key) in zip(kinds, names, strict=True):
         key_id = maker.put("k", key, place)
@@ -77,6 +80,7 @@ def key_quest(seed: int, locks: int = 2, rooms: int = 6) -> Game:
             opened += 1
             lock, place = doors[opened - 1], maker.pick(within(spots, part, opened))
         else:
+            # A chest stands anywhere behind the doors opened so far.
             reached = [room for room, needed in zip(ids, part, strict=True) if needed <= opened]
             lock = place = maker.fix("c", name, maker.pick(reached), "locked")
         maker.say("match", key_id, lock)

@@ -92,6 +92,7 @@ def lay_out_from(maker: Maker, names: Sequence[str], distance: int) -> tuple[lis
         maker.connect(rooms[cells[near]], way, rooms[room])
         cells[beside(near, way)] = room
     for cell, room in cells.items():
+        # Two directions are enough to visit each pair of neighbours once.
         for way in ("north", "east"):
             other = cells.get(beside(cell, way))
             if other is not None and way not in maker.exits[rooms[room]] and maker.rng.random() < EXTRA:

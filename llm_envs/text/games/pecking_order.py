@@ -56,11 +56,13 @@ def pecking_order(seed: int, things: int = 4) -> Game:
     room = maker.room(maker.pick(ROOMS))
     maker.start(room)
     table = maker.fix("s", "table", room)
+    # In drawn order: the list on the floor must not be the answer.
     birds = {}
     for bird in maker.draw(order):
         birds[bird] = maker.put("o", bird, room, f"{with_article(bird).capitalize()}, carved from wood.")
     notes = [f"{color} note" for color in maker.draw(COLORS, things - 1)]
     for note, (one, next_one) in zip(notes, maker.draw(list(pairwise(order))), strict=True):
+        # Both wordings, so that the order of names in a note tells nothing.
         words = [f"The {one} goes before the {next_one}.", f"The {next_one} goes after the {one}."]
         maker.put("o", note, "I", f"The {note} says: {maker.pick(words)}")
     in_order(maker, [birds[bird] for bird in order], table, room)

@@ -62,6 +62,7 @@ class Play:
     def __init__(self, maker: Maker, room: str, handled: dict[str, Fact], furniture: dict[str, str]) -> None:
         self.maker, self.room, self.furniture = maker, room, furniture  # furniture: id -> verb and preposition
         self.now = handled  # thing -> the fact that says where it is, or whether it is open
+        # Facts that have held: a line that brings one back could not be told from the state before it.
         self.seen = set(handled.values())
 
     def lines(self) -> list[Line]:
@@ -148,6 +149,7 @@ def furnish(maker: Maker, count: int) -> Play:
 
 def draw(maker: Maker, lines: list[Line]) -> Line:
     """Draw a verb, then a line that begins with it."""
+    # By verb first: otherwise `put` and `insert`, with the most places, would crowd out the others.
     verb = maker.pick(sorted({line.command.split()[0] for line in lines}))
     return maker.pick([line for line in lines if line.command.split()[0] == verb])
 

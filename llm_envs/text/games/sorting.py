@@ -70,8 +70,10 @@ def sorting(seed: int, things: int = 4) -> Game:
 def amounts(maker: Maker, count: int) -> list[tuple[str, int]]:
     """Draw `count` different amounts of one measure, in drawn order: a name, and its size in small units."""
     holder, small, large, ratio, stuff = maker.pick(MEASURES)
+    # At least one of either unit: the numbers alone would not give the order.
     many = int(maker.rng.integers(1, count))  # in the large unit
     sizes = [ratio * k for k in maker.draw(range(1, 10), many)]
+    # Tenths of the large unit that are no whole ones: no amount equals another.
     sizes += [ratio // 10 * k for k in maker.draw([k for k in range(1, 100) if k % 10], count - many)]
     kinds = maker.draw(stuff, count)
     labels = [f"{size} {small}" if size % ratio else f"{size // ratio} {large}" for size in sizes]

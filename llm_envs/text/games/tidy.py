@@ -63,6 +63,7 @@ def tidy(seed: int, level: str = "easy") -> Game:
     pieces = furnish(maker, room_count)
     rooms = list(maker.places)
     maker.start(maker.pick(rooms))
+    # Things whose place this house has.
     names = [name for name, right in OBJECTS.items() if any(place in pieces for place in right)]
     goals = {}
     for name in maker.draw(names, thing_count):
@@ -70,6 +71,7 @@ def tidy(seed: int, level: str = "easy") -> Game:
         place = wrong_place(maker, [piece for place, piece in pieces.items() if place not in OBJECTS[name]], rooms)
         thing = maker.put("o", name, place, maker.pick(LOOKS), "some" if name in SOME else "")
         goals[thing] = right
+        # Several win events, one for each place that will do; `maker.quest` takes one.
         maker.quests.append(Quest(tuple((place_fact(thing, piece),) for piece in right)))
     objective = "It is time to tidy up. Find the things that lie about, and put each where it belongs."
     return maker.game(objective, walk_through(maker, goals), {"level": level})
@@ -101,6 +103,7 @@ def walk_through(maker: Maker, goals: dict[str, list[str]]) -> list[str]:
     left = list(goals)
 
     def distance(place: str) -> int:
+        # What is in the hands comes first: it costs no steps.
         return -1 if place == "I" else walk.nearest_first().index(walk.rooms.get(place, place))
 
     while left:

@@ -58,8 +58,10 @@ def treasure(seed: int, level: int = 5) -> Game:
     plan = floor_plan(maker, len(rooms), extra=0.0 if band == 2 else 0.1)
     ways = ways_from_root(plan, len(rooms))
     deepest = max(map(len, ways))
+    # As far from the start as the plan allows.
     goal = maker.pick([k for k, way in enumerate(ways) if len(way) == deepest])
 
+    # All on the way to the prize: every lock has to be opened.
     locked = sorted(maker.draw(ways[goal], (level - 21) // 3)) if band == 2 else []
     names = lock_names(maker, ["door"] * len(locked) + ["chest"] * int(band == 2))
     locks: list[tuple[str, int, str]] = []  # the locked door or container, the room behind it or -1, its key's name
@@ -84,6 +86,7 @@ def treasure(seed: int, level: int = 5) -> Game:
         place = maker.fix("c", name, place, "locked")
         locks.append((place, -1, key))
     for lock, behind, key in locks:
+        # Never behind its own lock; -1, the chest, has no room behind it.
         near = [spot for k, group in enumerate(spots) if behind not in ways[k] for spot in group]
         maker.say("match", maker.put("k", key, maker.pick(near)), lock)
 

@@ -1,4 +1,4 @@
-"""How a policy plays a game: the rules `reset`, `step` and `observe` for each form of action and observation.
+"""How a policy plays a game: the rules `reset` and `step` of each action interface.
 
 What the policy sees is one growing transcript: the objective and the first description, then, turn by turn, the
 command, the reply, and what `shows` names. It is never rewritten; when a turn might not fit, its older half is dropped.
@@ -15,14 +15,16 @@ from numba import njit
 
 from llm_envs.text.interface.masks import list_now, word_at
 from llm_envs.text.language import replies
-from llm_envs.text.records.codes import NONE, VERBS
+from llm_envs.text.records import codes
 from llm_envs.text.rules.turn import begin_game, take_turn
 from llm_envs.vocabulary import END
 
 
 @njit
 def narrow(state, level, word):
-    """Keep, of the commands that begin as typed, those that go on with a word; they are next to each other."""
+    """Keep, of the commands that begin as typed, those that continue with a word: a range again."""
+    # Commands are sorted by their words (compiler.plan), so those that begin as typed are neighbours.
+    # int64: variables of a loop keep one type.
     low, high = np.int64(state.low), np.int64(state.high)
     while low < high and word_at(level, low, state.typed) != word:
         low += 1
@@ -45,19 +47,24 @@ def play(state, level, command, signals):
 def step_word(state, level, params, action, signals):
     """Type a word; with <end>, carry out what was typed."""
     state.word, state.reply_pending = action, 0
+    # More words than any command has cannot be right; without this bound `typed`, a byte, would overflow.
     if action != END and state.typed < params.longest_command:
         narrow(state, level, action)
         state.typed += 1
         return False
+    # Of the commands with these words the shortest comes first: only that one can be complete.
     complete = state.low < state.high and level.command_words[state.low] == state.typed
     command, known = np.int64(state.low), state.low < state.high
+    # Typing begins again, with all commands in range, before the rules see the command.
     state.low, state.high, state.typed = 0, level.num_commands, 0
     if complete and action == END:
         over = play(state, level, command, signals)
     else:
         state.reply_pending = 1
+        # The beginning of a command is an incomplete sentence; any other words name nothing that there is.
         reply = replies.NO_SENSE if known else replies.CANT_SEE
-        over = take_turn(state, level, VERBS + reply, NONE, NONE, signals)
+        over = take_turn(state, level, codes.VERBS + reply, codes.NONE, codes.NONE, signals)
+    # `play` has put the command's number there; the transcript needs the token.
     state.word = action
     return over
 
@@ -68,12 +75,13 @@ def step_index(state, level, params, action, signals):
     if action < level.num_commands:
         return play(state, level, action, signals)
     state.word, state.reply_pending = -1, 1
-    return take_turn(state, level, VERBS + replies.NO_SENSE, NONE, NONE, signals)
+    return take_turn(state, level, codes.VERBS + replies.NO_SENSE, codes.NONE, codes.NONE, signals)
 
 
 @njit
 def step_listed(state, level, params, action, signals):
     """Carry out a command of the list."""
+    # Beyond the list there is no command: num_commands is the number of none.
     over = step_index(
         state, level, params, state.listed[action] if action < state.listed_count else level.num_commands, signals
     )

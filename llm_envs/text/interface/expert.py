@@ -1,4 +1,4 @@
-"""What the expert plays: the actions of a winning play, in the form of action that a world takes."""
+"""What the expert plays: the actions of a winning play, as a world's action interface takes them."""
 
 from functools import cache
 from typing import Any
@@ -29,6 +29,7 @@ class Solutions:
         commands = winning_commands(symbols)
         if self.action == "text":
             return commands
+        # END carries out what was typed.
         if self.action == "tokens":
             return [token for command in commands for token in (*self.pool.vocabulary.encode(command), END)]
         numbers = dict(zip(symbols.commands, symbols.order.tolist(), strict=True))
@@ -36,10 +37,12 @@ class Solutions:
         if self.action == "index":
             return chosen.tolist()
         place = np.zeros(len(chosen), np.int64)
+        # `level` is one record; compiled code takes arrays of records.
         one = np.zeros(1, level.dtype)
         one[0] = level
         states, signals = np.zeros(1, state_kind(self.pool.size, self.listed)), np.zeros(1, SIGNALS)
         find_places()(states, one, chosen, place, signals)
+        # What is not listed cannot be chosen; `play_places` has left it out as well.
         return place[place >= 0].tolist()
 
 
@@ -49,6 +52,7 @@ def winning_commands(symbols: SymbolTable) -> list[str]:
     Raises:
         ValueError: the game has no such walkthrough, and the solver finds no way to win it.
     """
+    # Walkthroughs of files may use words of the parser ("n", "get lamp"), which are no commands of the table.
     if symbols.game.walkthrough and set(symbols.commands).issuperset(symbols.game.walkthrough):
         return list(symbols.game.walkthrough)
     found = solve(symbols.game)
@@ -62,6 +66,7 @@ def play_places(states, levels, chosen, place, signals):
     state, level = states[0], levels[0]
     begin_game(state, level)
     for k in range(chosen.shape[0]):
+        # Places change from turn to turn, so the game has to be played to find them.
         list_now(state, level)
         place[k] = -1
         for j in range(state.listed_count):

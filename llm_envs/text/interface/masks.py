@@ -15,7 +15,8 @@ def mark(mask, state, level, command):
 
 @njit
 def mark_word(mask, state, level, command):
-    """Mark the word that a command goes on with after those typed, or the end, in a mask over the vocabulary."""
+    """Mark the word with which a command continues those typed, or the end, in a mask over the vocabulary."""
+    # Outside this range a command begins with other words than those typed.
     if state.low <= command < state.high:
         if level.command_words[command] == state.typed:
             mask[END] = 1
@@ -26,6 +27,7 @@ def mark_word(mask, state, level, command):
 @njit
 def note(listed, state, level, command):
     """Insert a command into the list of numbers, which is kept sorted."""
+    # Commands come by verb (rules.admissible). Sorted by number, a list is that of its set of commands.
     place = state.listed_count
     while place > 0 and listed[place - 1] > command:
         listed[place] = listed[place - 1]
@@ -54,35 +56,39 @@ def list_now(state, level):
 
 @njit
 def mask_words(state, level, params, observation):
-    """Show which words can follow: with mask="none" all, and after words that lead nowhere the end."""
+    """Write the mask of the words that can follow: with mask="none" all, after words of no command only the end."""
     for k in range(observation.action_mask.shape[0]):
+        # Token 0 is <pad>, which is never an action.
         observation.action_mask[k] = params.free_mask and k > 0
     mark_words(observation.action_mask, state, level)
     words = 0
     for k in range(observation.action_mask.shape[0]):
         words += observation.action_mask[k]
+    # A mask without any choice could not be sampled from: <end> gets out of it, at the cost of a refusal.
     if words == 0:
         observation.action_mask[END] = 1
 
 
 @njit
 def mask_commands(state, level, params, observation):
-    """Show which of the game's commands are admissible."""
+    """Write the mask of the game's admissible commands."""
     for k in range(observation.action_mask.shape[0]):
+        # The mask has the size of the pool's largest game, rounded up.
         observation.action_mask[k] = params.free_mask and k < level.num_commands
     mark_commands(observation.action_mask, state, level)
 
 
 @njit
 def mask_list(state, level, params, observation):
-    """Show the list of admissible commands, and how long it is."""
+    """Write the list of admissible commands as tokens, and the mask of its used places."""
     for k in range(observation.action_mask.shape[0]):
         observation.action_mask[k] = k < state.listed_count
         for j in range(observation.commands.shape[1]):
+            # -1 after a command's end becomes <pad>.
             word = word_at(level, state.listed[k], j) if k < state.listed_count else -1
             observation.commands[k, j] = word if word > 0 else 0
 
 
 @njit
 def mask_nothing(state, level, params, observation):
-    """Show no mask: anything may be typed."""
+    """Write no mask: anything may be typed."""

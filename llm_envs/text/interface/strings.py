@@ -13,32 +13,33 @@ from llm_envs.text.language.render import render_description, render_inventory, 
 from llm_envs.text.language.slots import endless, most_points
 from llm_envs.text.language.turn_length import longest_turn
 from llm_envs.text.parser.parser import parse
-from llm_envs.text.records.codes import GO, LOST, NONE, TAKE, WON
+from llm_envs.text.records import codes
 from llm_envs.text.rules.quests import holds
 from llm_envs.text.rules.visibility import is_visible
 from llm_envs.validation import power_of_two
 from llm_envs.world import Row, record
 
-SHEETS = FEEDBACK, DESCRIPTION, INVENTORY = range(3)
+BUFFERS = FEEDBACK, DESCRIPTION, INVENTORY = range(3)  # the texts that `inspect` writes
 
 
-def inspect(state, level, sheets, mask, order, commands, conditions, facts):
+def inspect(state, level, buffers, mask, order, commands, conditions, facts):
     """Write a row's feedback, description and inventory, and list its admissible commands and the facts that hold.
 
     `order` is each command's number, sorted as strings; `commands` and `facts` get places in the sorted tables.
     Returns how many there are of each, whether the score has no end, and the most points where it has one.
     """
-    for k in range(sheets.shape[0]):
-        sheets[k].length = 0
+    for k in range(buffers.shape[0]):
+        buffers[k].length = 0
     if state.t == 0:
-        render_start(state, level, sheets[0], 0)
+        render_start(state, level, buffers[FEEDBACK], 0)
     else:
-        render_turn(state, level, sheets[0], 0)
-    render_description(state, level, sheets[1])
-    render_inventory(state, level, sheets[2])
+        render_turn(state, level, buffers[FEEDBACK], 0)
+    render_description(state, level, buffers[DESCRIPTION])
+    render_inventory(state, level, buffers[INVENTORY])
     for k in range(mask.shape[0]):
         mask[k] = 0
     mark_commands(mask, state, level)
+    # Each number is written, and kept if the next one does not overwrite it: no branch. Hence one entry to spare.
     found = 0
     for k in range(order.shape[0]):
         commands[found] = k
@@ -53,9 +54,13 @@ def inspect(state, level, sheets, mask, order, commands, conditions, facts):
 def applies(state, level, number):
     """Return whether the things that a command names are where it says, so that its words mean nothing else."""
     verb, x, y = level.commands[number]
-    if verb == TAKE and y != NONE and state.holder[x] != level.rooms + y - level.portables:
+    # "take lamp from chest" with the lamp elsewhere is a question for the parser: it may mean another lamp.
+    if verb == codes.TAKE and y != codes.NONE and state.holder[x] != level.rooms + y - level.portables:
         return False
-    return (verb == GO or x == NONE or is_visible(state, level, x)) and (y == NONE or is_visible(state, level, y))
+    # GO's x is a direction.
+    return (verb == codes.GO or x == codes.NONE or is_visible(state, level, x)) and (
+        y == codes.NONE or is_visible(state, level, y)
+    )
 
 
 @cache
@@ -69,13 +74,16 @@ class StringInterface:
 
     def __init__(self, pool: Pool, facts: bool) -> None:
         self.pool, self.with_facts = pool, facts
+        # A buffer holds the longest turn of the pool; a power of two, so that pools of like games share compiled code.
         window = (power_of_two(longest_turn(pool.levels)),)
         kind = record(tokens=(np.int32, window), length=np.int32, token_mask=(np.int8, window))
-        sheets = np.zeros(len(SHEETS), kind)
-        self.tokens, self.lengths = sheets["tokens"], sheets["length"]
-        self.sheets = sheets.view(np.recarray) if plain_python() else sheets
+        buffers = np.zeros(len(BUFFERS), kind)
+        self.tokens, self.lengths = buffers["tokens"], buffers["length"]
+        # Without the compiler, rules read fields as attributes, which only a recarray has.
+        self.buffers = buffers.view(np.recarray) if plain_python() else buffers
         self.mask, self.commands = np.zeros(pool.size.commands, np.int8), np.zeros(pool.size.commands + 1, np.int16)
         most = max(len(symbols.facts) for symbols in pool.symbols.values())
+        # Also one entry to spare. `none`: no conditions to test, where no facts are asked for.
         self.facts, self.none = np.zeros(most + 1, np.int16), np.zeros((0, 3), np.uint8)
         self.inspect, self.applies = compiled()
 
@@ -88,7 +96,7 @@ class StringInterface:
         symbols, state = self.symbols(row), row.state
         conditions = symbols.conditions if self.with_facts else self.none
         found, true, no_end, most = self.inspect(
-            state, row.level, self.sheets, self.mask, symbols.order, self.commands, conditions, self.facts
+            state, row.level, self.buffers, self.mask, symbols.order, self.commands, conditions, self.facts
         )
         names = symbols.commands
         ending = state["ending"]
@@ -97,25 +105,28 @@ class StringInterface:
             "description": self.text(DESCRIPTION),
             "inventory": self.text(INVENTORY),
             "admissible_commands": [names[k] for k in self.commands[:found].tolist()],
+            # Python's own numbers and truth values, as TextWorld gives them.
             "score": int(state["score"]),
             "max_score": float("inf") if no_end else int(most),
-            "won": bool(ending == WON),
-            "lost": bool(ending == LOST),
+            "won": bool(ending == codes.WON),
+            "lost": bool(ending == codes.LOST),
         }
         if self.with_facts:
             info["facts"] = [symbols.facts[k] for k in self.facts[:true].tolist()]
         return info
 
-    def text(self, sheet: int) -> str:
+    def text(self, buffer: int) -> str:
         """Return a text that `inspect` wrote."""
-        return self.pool.vocabulary.decode(self.tokens[sheet, : self.lengths[sheet]].tolist())
+        return self.pool.vocabulary.decode(self.tokens[buffer, : self.lengths[buffer]].tolist())
 
     def parse(self, text: str, row: Row) -> tuple[int, ...]:
         """Return what a typed command means in a row's state, as `typed_actions.COMMAND` has it."""
         symbols, level = self.symbols(row), row.level
-        number = symbols.plain.get(text)
+        # The common case, a command of the table, needs no parser: most agents choose from admissible_commands.
+        number = symbols.unambiguous.get(text)
         if number is not None and self.applies(row.state, level, number):
-            return (number, *level["commands"][number].tolist(), NONE, 0)
+            return (number, *level["commands"][number].tolist(), codes.NONE, 0)
         found = parse(text, symbols, row.state, level)
+        # Other words may mean a command of the table ("get lamp"); the transcript then has its usual words.
         same = np.flatnonzero((level["commands"][: level["num_commands"]] == found[:3]).all(1))
         return (int(same[0]) if len(same) else -1, *found)

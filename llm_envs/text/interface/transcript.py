@@ -17,7 +17,8 @@ def start_transcript(state, level, params, observation):
 
 @njit
 def write_command(state, level, observation):
-    """Write the command that was carried out; one that is none of the game's is shown as an end."""
+    """Write the command that was carried out; one that is none of the game's is written as an end."""
+    # The transcript's vocabulary is closed, so a player's own words cannot be repeated in it.
     if state.word < 0:
         append(observation, END, POLICY)
         return
@@ -28,17 +29,18 @@ def write_command(state, level, observation):
 
 @njit
 def write_answer(state, level, params, observation):
-    """Write the reply and what else is shown, and the prompt for the next command."""
+    """Write the reply, the texts that it includes, and the prompt for the next command."""
     render_turn(state, level, observation, params.include_in_reply)
     append(observation, PROMPT, WORLD)
 
 
 @njit
 def write_word(state, level, params, observation):
-    """Go on with the transcript by the word that was typed, and by the answer to a whole command."""
+    """Append the word that was typed and, after a whole command, the answer."""
     if state.t == 0:
         start_transcript(state, level, params, observation)
         return
+    # Room for the whole answer, before anything is written: the rules that render it do not check for space.
     make_room(observation, params.longest_turn if state.reply_pending else 1)
     append(observation, state.word, POLICY)
     if state.reply_pending:
@@ -47,10 +49,11 @@ def write_word(state, level, params, observation):
 
 @njit
 def write_turn(state, level, params, observation):
-    """Go on with the transcript by a whole command and the answer."""
+    """Append a whole command and the answer."""
     if state.t == 0:
         start_transcript(state, level, params, observation)
         return
+    # The bound includes the command itself (world.games_world).
     make_room(observation, params.longest_turn)
     write_command(state, level, observation)
     write_answer(state, level, params, observation)
@@ -58,7 +61,7 @@ def write_turn(state, level, params, observation):
 
 @njit
 def write_state(state, level, params, observation):
-    """Show the typed state as numbers."""
+    """Write the state as numbers, field by field."""
     observation.room, observation.ending = state.room, state.ending
     observation.score, observation.turns = state.score, state.turns
     observation.free_slots, observation.used_slots = state.free_slots, state.used_slots

@@ -47,6 +47,7 @@ def game_is_valid(state, level, params):
     for lock in range(level.fixed + level.doors):
         if state.lock[lock] > codes.AJAR:
             return False
+    # A state's reply is rendered before the next step, from numbers that have to be as sound as an action's.
     reply = codes.VERBS + state.reply
     return (
         lists_are_whole(state, level)

@@ -20,7 +20,7 @@ from llm_envs.text.language.pieces import TranscriptReader, tokenizer
 from llm_envs.text.language.render import SHOW_DESCRIPTION, SHOW_INVENTORY
 from llm_envs.text.language.turn_length import longest_turn
 from llm_envs.text.model.game import Game
-from llm_envs.text.records.codes import NONE, SHARP
+from llm_envs.text.records import codes
 from llm_envs.text.records.state import state_kind
 from llm_envs.validation import check_choice, check_range, check_switch, power_of_two
 from llm_envs.world import Display, Row, Rules, TextInterface, Transcript, World, record, values
@@ -47,7 +47,7 @@ def games_world(
     max_steps: int = 50,
     custom_levels: bool = False,
 ) -> World:
-    """Return the world of these games; Text/World-v0's card tells what the arguments mean.
+    """Return the world of these games; the docstring of Text/World-v0 explains the arguments.
 
     Raises:
         ValueError: an argument out of range, or a game that the layout has no space for.
@@ -61,16 +61,18 @@ def games_world(
         raise ValueError(f"mask='none' is for actions 'tokens' and 'index'; action is {action!r}")
     check_switch("facts", facts)
     if facts and "text" not in (observation, action):
-        raise ValueError("facts are told in `info`, which needs observation='text' or action='text'")
+        raise ValueError("facts are reported in `info`, which needs observation='text' or action='text'")
     check_range("max_steps", max_steps, 0, 2**24)
     if not isinstance(shows, Collection):
         raise TypeError(f"shows is {shows!r}; it must be a list of {' and '.join(map(repr, SHOWS))}, or empty")
     for name in (shows,) if isinstance(shows, str) else shows:
         check_choice("shows", name, tuple(SHOWS))
-    shown_bits = sum(bit for name, bit in SHOWS.items() if name in shows)
+    included = sum(bit for name, bit in SHOWS.items() if name in shows)
+    # Sizes come from the whole pool: every row of a batch may play any of its games.
     words = int(pool.levels["command_words"].max())  # of the longest command
     longest_command = max(LEAST_TYPED, words)
-    longest = longest_turn(pool.levels, shown_bits) + longest_command
+    # A turn in the transcript: the command, the reply and what it includes.
+    longest = longest_turn(pool.levels, included) + longest_command
     window = checked_window(window, longest)
     vocabulary, listed = pool.vocabulary, most_admissible(pool) if action == "admissible" else 0
     strings = StringInterface(pool, facts) if "text" in (observation, action) else None
@@ -92,7 +94,7 @@ def games_world(
         rules=rules_for(action, "state" if observation == "state" else "tokens"),
         params=values(
             PARAMS,
-            include_in_reply=shown_bits,
+            include_in_reply=included,
             longest_turn=longest,
             longest_command=longest_command,
             free_mask=mask == "none",
@@ -105,6 +107,7 @@ def games_world(
         bounds=bounds,
         actions=actions,
         signals=SIGNALS,
+        # The limit is in commands; a command typed word by word takes its words and <end>.
         max_steps=max_steps * (words + 1 if action == "tokens" else 1),
         text=TextInterface(
             tokenizer=tokenizer(vocabulary.pieces),
@@ -121,6 +124,7 @@ def games_world(
 
 def checked_window(window: int, longest: int) -> int:
     """Return the transcript's length in tokens; 0 stands for the smallest power of two that holds two turns."""
+    # The transcript drops its older half when it is full, and a whole turn must fit into the other.
     least = 2 * longest
     if window == 0:
         window = max(SMALLEST_WINDOW, power_of_two(least))
@@ -161,8 +165,10 @@ def most_admissible(pool: Pool) -> int:
     for level in pool.levels:
         places = level["place"][: level["fixed"]]
         here = int(np.bincount(places).max()) if len(places) else 0
-        doors = int((level["exit_doors"][: level["rooms"]] != NONE).sum(1).max()) if level["rooms"] else 0
-        each = 4 + 2 * here + 3 * int((level["traits"] & SHARP != 0).sum())
+        doors = int((level["exit_doors"][: level["rooms"]] != codes.NONE).sum(1).max()) if level["rooms"] else 0
+        # A portable: examine, take or drop, eat, drink; put and cook with each fixed thing; three cuts with each blade.
+        each = 4 + 2 * here + 3 * int((level["traits"] & codes.SHARP != 0).sum())
+        # look, inventory, prepare, four directions; three commands for each door and fixed thing here.
         most = max(most, 7 + 3 * doors + 3 * here + each * int(level["portables"]))
     return power_of_two(most)
 
@@ -186,11 +192,13 @@ def text_game(pool: int = 100, max_steps: int = 50) -> Callable[[Callable[..., G
         pool: the default number of games.
         max_steps: the default time limit, in commands.
     """
+    # The common options and their defaults are those of `games_world`: stated once, there.
     given = inspect.signature(games_world).parameters
     common = {name: one.default for name, one in given.items() if name not in ("games", "custom_levels")}
     common = {"pool": pool, **common, "max_steps": max_steps}
 
     def decorate(generate: Callable[..., Game]) -> GameBuilder:
+        # Without `seed`, which counts the games of the pool.
         own = list(inspect.signature(generate).parameters.values())[1:]
         shared = [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value) for name, value in common.items()
@@ -198,7 +206,9 @@ def text_game(pool: int = 100, max_steps: int = 50) -> Callable[[Callable[..., G
 
         @wraps(generate)
         def builder(**options: Any) -> World:
+            # What is left in `options` are the generator's own.
             settings = {name: options.pop(name, value) for name, value in common.items()}
+            # `made` keeps pools by their options, so these must be hashable.
             for name, value in options.items():
                 if not isinstance(value, Hashable):
                     raise TypeError(f"{name} is {value!r}; it must be a number, a truth value or a string")
@@ -212,6 +222,7 @@ def text_game(pool: int = 100, max_steps: int = 50) -> Callable[[Callable[..., G
     return decorate
 
 
+# typed=True: 1 and True are equal but not the same option to a generator that checks types.
 @lru_cache(maxsize=32, typed=True)
 def made(generate: Callable[..., Game], count: int, **options: Any) -> Pool:
     """Return the compiled games of seeds 0 .. count - 1; a larger pool begins with the smaller one."""
@@ -219,7 +230,7 @@ def made(generate: Callable[..., Game], count: int, **options: Any) -> Pool:
     return compile_games([generate(seed, **options) for seed in range(count)])
 
 
-FORMS = {  # action -> reset, step, what is appended to the transcript, mask, validity
+INTERFACES = {  # action -> reset, step, what is appended to the transcript, mask, validity
     "tokens": (reset_game, step_word, write_word, mask_words, game_is_valid),
     "index": (reset_game, step_index, write_turn, mask_commands, game_is_valid),
     "admissible": (reset_listed, step_listed, write_turn, mask_list, listed_game_is_valid),
@@ -227,10 +238,11 @@ FORMS = {  # action -> reset, step, what is appended to the transcript, mask, va
 }
 
 
+# Cached: worlds with the same interfaces share one set of rules, and so what is compiled of it.
 @cache
 def rules_for(action: str, observation: str) -> Rules:
-    """Return the rules for a form of action and of observation ("tokens" or "state")."""
-    reset, step, write, mask, valid = FORMS[action]
+    """Return the rules for an action interface and an observation ("tokens" or "state")."""
+    reset, step, write, mask, valid = INTERFACES[action]
     if observation == "state":
         write = write_state
 

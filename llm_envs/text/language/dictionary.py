@@ -16,6 +16,7 @@ WORD = re.compile(r'[.,"]|[^\s.,"]+')
 @lru_cache(maxsize=65_536)
 def cut_off(word: str) -> str:
     """Return what the interpreter's dictionary keeps of a word."""
+    # Even if every letter counts twice, such a word fits.
     if len(word) <= LETTERS // 2:
         return word
     room = LETTERS

@@ -7,8 +7,9 @@ from llm_envs.text.language import phrases, program
 from llm_envs.text.language.listing import add_list, add_printed_name
 from llm_envs.text.language.slots import add_number, add_slot, add_word
 from llm_envs.text.language.writing import write_constants, write_run
-from llm_envs.text.records.codes import AJAR, LOCKED, NONE, OPEN
+from llm_envs.text.records import codes
 
+# A global array is a constant of the compiled rules, so that replies take no space in levels.
 CODE = phrases.CODE
 LEVEL_CODE = len(CODE)  # the address of level.code[0]
 # The numbers that these rules take and return are int64 throughout: Numba compiles a rule again for each other type.
@@ -23,6 +24,7 @@ def add_text(state, level, observation, n, address):
         if op == program.END:
             return n
         operand = fetch(level, address + 1)  # of an instruction without: the one after it, not used
+        # Instructions are numbered by kind (see `program`), so that one comparison finds each kind.
         if op < program.JUMP:
             end = add_literal(level, observation, n, address, operand)
             if op & program.ATTACHES and not spaced:  # in descriptions alone: a text without branches has one form
@@ -34,6 +36,7 @@ def add_text(state, level, observation, n, address):
         elif op == program.JUMP:
             address = operand
         else:
+            # Names and lists print no white space at their end.
             n = add_any_slot(state, level, observation, n, op, operand, spaced)
             spaced = False
             address += 2 if op < program.HANDS else 1
@@ -66,6 +69,7 @@ def add_any_slot(state, level, observation, n, op, operand, spaced):
     if op < program.HANDS:
         return add_slot(state, level, observation, n, op, operand, spaced)
     if op == program.HANDS:
+        # The hands are the last holder, after rooms and fixed things.
         return add_list(state, level, observation, n, np.int64(level.rooms) + level.fixed)
     if op <= program.LINK:
         return add_word(state, observation, n, op)
@@ -74,7 +78,8 @@ def add_any_slot(state, level, observation, n, op, operand, spaced):
 
 @njit
 def after_test(state, level, address, target):
-    """Return where the program goes on after the test at an address."""
+    """Return where the program continues after the test at an address."""
+    # TEST is op, target, count, then `count` pairs (kind, of).
     end = address + 3 + 2 * fetch(level, address + 2)
     for k in range(address + 3, end, 2):
         if not holds(state, fetch(level, k), fetch(level, k + 1)):
@@ -86,11 +91,11 @@ def after_test(state, level, address, target):
 def holds(state, kind, of):
     """Return whether a condition of a text holds."""
     if kind <= program.IS_SHUT:  # what is locked is shut too
-        return (kind == program.IS_OPEN) == (state.lock[of] == OPEN or state.lock[of] == AJAR)
+        return (kind == program.IS_OPEN) == (state.lock[of] == codes.OPEN or state.lock[of] == codes.AJAR)
     if kind == program.HAS_SOME:
-        return state.first[of] != NONE
+        return state.first[of] != codes.NONE
     if kind == program.HAS_NONE:
-        return state.first[of] == NONE
+        return state.first[of] == codes.NONE
     if kind == program.HAS_ONE:
-        return state.first[of] != NONE and state.after[state.first[of]] == NONE
-    return state.lock[of] == LOCKED
+        return state.first[of] != codes.NONE and state.after[state.first[of]] == codes.NONE
+    return state.lock[of] == codes.LOCKED

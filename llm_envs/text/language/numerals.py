@@ -17,6 +17,7 @@ def add_digits(observation, n, number):
     first = number >= 0
     if number < 0:
         n, number = write(observation, n, DASH), -number
+    # The highest power of ten in the number: digits come from the front, and there is no buffer.
     power = 1
     while number // power >= 10:
         power *= 10
@@ -34,6 +35,7 @@ def add_words(observation, n, number):
         n, number = write(observation, n, MINUS), -number
     thousands, rest = number // 1000, number % 1000
     if thousands > 0:
+        # Below a million, thousands are a number below a thousand themselves.
         n = add_hundreds(observation, n, thousands, False)
         n = write(observation, n, THOUSAND)
         if rest == 0:
@@ -44,6 +46,7 @@ def add_words(observation, n, number):
 @njit
 def add_hundreds(observation, n, number, more):
     """Write a number below a thousand in words; `more`: after thousands."""
+    # Inform separates thousands from hundreds by a comma, and the last two digits by "and".
     if number >= 100:
         if more:
             n = write(observation, n, COMMA)

@@ -32,6 +32,7 @@ def _program(template: str) -> program.Program:
     made, end = program.Program(), 0
     for slot in SLOT.finditer(template):
         literal, (op, register) = template[end : slot.start()], _slot(slot[1])
+        # Slots are printed as after white space (see `program`): only "the" has a form that attaches.
         if slot.start() > 0 and not literal[-1:].isspace() and op != program.THE_NAME:
             raise ValueError(f"a template of replies has no white space before {slot[0]}: {template!r}")
         made.literal(literal)
@@ -43,6 +44,7 @@ def _program(template: str) -> program.Program:
 
 def _compile() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     programs = [_program(replies.TEMPLATES[phrase]) for phrase in range(len(replies.TEMPLATES))]
+    # All literals share one run of tokens, in which each is a stretch.
     pieces, places = program.share({one.run for made in programs for one in made.literals().values()})
     code, entries = list[int](), list[int]()
     for made in programs:

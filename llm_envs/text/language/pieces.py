@@ -31,6 +31,7 @@ _WORD = re.compile(r"[A-Za-z0-9]+(?:['-][A-Za-z0-9]+)*|.", re.DOTALL)
 @lru_cache(maxsize=65_536)
 def _split_word(word: str) -> tuple[str, ...]:
     parts = _WORD.findall(word)
+    # Digits one by one, so that the closed vocabulary has every number.
     parts = [piece for part in parts for piece in (part if part.isdigit() and part.isascii() else (part,))]
     return (parts[0], *(CONTINUATION + part for part in parts[1:]))
 
@@ -88,6 +89,7 @@ def _fixed() -> tuple[str, ...]:
         " ".join(KINDS_OF_FOOD), " ".join(NUMBER_WORDS), " ".join(LARGE_NUMBER_WORDS),
     ]  # fmt: skip
     pieces = [piece for text in texts for piece in split(text)]
+    # Numbers may begin after a mark, as in "-5", and "the" after a quotation mark.
     pieces += [CONTINUATION + piece for piece in (*"0123456789.,:", "the")]
     pieces += [piece for template in replies.TEMPLATES.values() for run in template_literals(template) for piece in run]
     return (*SPECIAL, *dict.fromkeys(pieces))
@@ -112,6 +114,7 @@ class Vocabulary:
             raise ValueError(
                 f"the games use {len(used)} different words and marks; there may be at most {MAX_VOCABULARY}"
             )
+        # Powers of two: pools of like games get action masks of one shape, for which rules are compiled once.
         total = max(MIN_VOCABULARY, power_of_two(len(used)))
         self.pieces = (*used, *(f"<unused{k}>" for k in range(total - len(used))))
         self.ids = {piece: i for i, piece in enumerate(self.pieces)}
@@ -128,6 +131,7 @@ class Vocabulary:
     def decode_after(self, ids: Iterable[int]) -> str:
         """Return the text of tokens that follow others: it begins with white space unless the first continues those."""
         text = "".join([self.spellings[i] for i in ids])
+        # Tokens have lost the line breaks around the name of a room: insert them again for the reader.
         return text.replace(" =- ", " =-\n").replace(". -= ", ".\n-= ")
 
 
@@ -152,6 +156,7 @@ class TranscriptReader:
         obs = row.observation
         length = int(obs["length"][0])
         tokens, mask = obs["tokens"][:length].tobytes(), obs["token_mask"][:length].tobytes()
+        # Shortened, or of another row or episode: decode from the beginning.
         if not tokens.startswith(self.read):
             self.read, self.text = b"", ""
         at = len(self.read) // 4  # int32

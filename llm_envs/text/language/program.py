@@ -5,9 +5,9 @@ A program is a run of numbers (int16) that appends tokens to an observation:
     instruction                       numbers                     what it prints
     END                               op                          nothing: the text is complete
     LITERAL, + ATTACHES, SPACE_AFTER  op start count              `count` tokens from `start` on
-    JUMP                              op target                   nothing: goes on at `target`
-    TEST                              op target count (kind of)*  nothing: goes on behind its `count` conditions if all
-                                                                  hold, else at `target`
+    JUMP                              op target                   nothing: continues at `target`
+    TEST                              op target count (kind of)*  nothing: continues after its `count` conditions if
+                                                                  all hold, else at `target`
     CONTENTS                          op holder                   the list of what is there
     PRINTED_NAME                      op thing                    its name, with what became of food
     NAME THE_NAME CONTENTS_OF WAY     op register                 [x] [the x] [contents x] [way x] of `replies`
@@ -23,7 +23,7 @@ One that ATTACHES holds both forms of its first token: for white space at `start
 THE_NAME attaches as well; other slots are always printed as after white space.
 
 Addresses. The programs and tokens of replies are constants of the library (`phrases`), those of descriptions belong to
-the level. An address of a program below len(phrases.CODE) is in phrases.CODE, the others go on in level.code; a
+the level. An address of a program below len(phrases.CODE) is in phrases.CODE, the others continue in level.code; a
 literal's `start` counts in phrases.TOKENS or level.tokens, wherever its program is.
 """
 
@@ -81,6 +81,7 @@ class Program:
 
     def literal(self, text: str) -> None:
         """Append text as it is."""
+        # Grow the last literal, unless a jump leads to its end: one instruction, and pieces cut as in one text.
         if self.steps and self.steps[-1].op == LITERAL and self._last_bound < len(self.steps):
             self.steps[-1].text += text
         elif text:
@@ -91,12 +92,12 @@ class Program:
         self.steps.append(Step(op, operand=operand))
 
     def test(self, *conditions: Condition) -> Step:
-        """Go on if all conditions hold; `bind` what this returns where to go on if not."""
+        """Append a test: the text continues here if all conditions hold, else where its step is given to `bind`."""
         self.steps.append(Step(TEST, conditions=conditions))
         return self.steps[-1]
 
     def jump(self) -> Step:
-        """Go on where what this returns is given to `bind`."""
+        """Append a jump to where its step is given to `bind`."""
         self.steps.append(Step(JUMP))
         return self.steps[-1]
 
@@ -116,6 +117,7 @@ class Program:
         found = {}
         for k, step in enumerate(self.steps):
             after = spaced[k]
+            # Control flow prints nothing, so white space before it is white space after it.
             if step.op in (TEST, JUMP):
                 spaced[step.target] |= after
             else:
@@ -123,9 +125,10 @@ class Program:
             if step.op != JUMP:
                 spaced[k + 1] |= after
             if step.op == LITERAL:
-                forms = [tuple(split(step.text, continues=not separate)) for separate in sorted(spaced[k])]
-                attaches = len(set(forms)) == 2
-                run = forms[-1]
+                # sorted() puts False, "no white space before", first: the last variant is the one after white space.
+                variants = [tuple(split(step.text, continues=not separate)) for separate in sorted(spaced[k])]
+                attaches = len(set(variants)) == 2
+                run = variants[-1]
                 found[k] = Literal((CONTINUATION + run[0], *run) if attaches else run, attaches)
         return found
 
@@ -136,6 +139,7 @@ class Program:
             address: of its first number.
             places: where in the tokens the run of each literal is.
         """
+        # Two passes: targets lead forward, to steps whose addresses are not known in the first.
         addresses = [address]  # of each step, then of END
         for step in self.steps:
             addresses.append(addresses[-1] + length_of(step.op, len(step.conditions)))
@@ -144,6 +148,7 @@ class Program:
             if step.op == LITERAL:
                 run, attaches = literals[k]
                 op = LITERAL + ATTACHES * attaches + SPACE_AFTER * step.text[-1].isspace()
+                # The continuation is at `start` - 1, so `start` is one further and the count one less.
                 code += [op, places[run] + attaches, len(run) - attaches]
             elif step.op == TEST:
                 conditions = [number for condition in step.conditions for number in condition]
@@ -157,8 +162,10 @@ class Program:
 
 def share(runs: Iterable[tuple[str, ...]]) -> tuple[list[str], dict[tuple[str, ...], int]]:
     """Return one run of pieces that contains all of these, and where each is; a part of another takes no space."""
+    # A letter for each piece: then str.find searches runs of pieces, in C.
     letters: dict[str, str] = {}
     whole, places = "", {}
+    # The longest first, so that shorter runs are found inside them; sorted, so that the result is the same always.
     for run in sorted(runs, key=lambda run: (-len(run), run)):
         text = "".join([letters.setdefault(piece, chr(len(letters) + 1)) for piece in run])
         at = whole.find(text)

@@ -10,7 +10,7 @@ from numba import njit
 from llm_envs.text.language import phrases, pieces, replies
 from llm_envs.text.language.interpreter import add_text
 from llm_envs.text.language.slots import endless
-from llm_envs.text.records.codes import LOST, NONE, PLAYING, WON
+from llm_envs.text.records import codes
 
 ENTRIES = phrases.ENTRIES  # the address of each phrase's program
 PROMPT = pieces.FIXED_IDS[pieces.PROMPT]  # the token before a command
@@ -35,15 +35,15 @@ def render_inventory(state, level, observation):
 
 
 @njit
-def render_turn(state, level, observation, shows):
-    """Append the reply to the last command with its notices, then the texts in the bits of `shows`."""
-    render_parts(state, level, observation, TURN | shows << DESCRIPTION)
+def render_turn(state, level, observation, included):
+    """Append the reply to the last command with its notices, then the texts in the bits of `included`."""
+    render_parts(state, level, observation, TURN | included << DESCRIPTION)
 
 
 @njit
-def render_start(state, level, observation, shows):
-    """Append the objective, the first description and, in the bits of `shows`, the inventory."""
-    render_parts(state, level, observation, 1 << OBJECTIVE | (shows | SHOW_DESCRIPTION) << DESCRIPTION)
+def render_start(state, level, observation, included):
+    """Append the objective, the first description and, in the bits of `included`, the inventory."""
+    render_parts(state, level, observation, 1 << OBJECTIVE | (included | SHOW_DESCRIPTION) << DESCRIPTION)
 
 
 @njit
@@ -59,6 +59,7 @@ def render_parts(state, level, observation, parts):
 @njit
 def address_of(state, level, part):
     """Return where the program of a part begins; that of a part with nothing to print is empty."""
+    # Every branch gives an int64: one type for the variable, whatever the fields' types are.
     phrase = np.int64(EMPTY)
     if part == OBJECTIVE:
         return np.int64(level.objective)
@@ -72,12 +73,13 @@ def address_of(state, level, part):
     elif part == INVENTORY:
         phrase = inventory_phrase(state, level)
     elif part == GAIN:
-        if state.gain != 0 and state.ending != LOST:  # TextWorld prints no gain once the game is lost
+        if state.gain != 0 and state.ending != codes.LOST:  # TextWorld prints no gain once the game is lost
             phrase = replies.GONE_UP if state.gain > 0 else replies.CHANGED
-    elif state.ending != PLAYING:
+    # Inform prints these three in this order at the end of a story.
+    elif state.ending != codes.PLAYING:
         phrase = replies.RESTART_PROMPT
         if part == END_OF_GAME:
-            phrase = replies.THE_END if state.ending == WON else replies.YOU_LOST
+            phrase = replies.THE_END if state.ending == codes.WON else replies.YOU_LOST
         elif part == SCORED:
             phrase = replies.SCORED_IN_ALL if endless(level) else replies.SCORED
     return ENTRIES[phrase]
@@ -87,6 +89,7 @@ def address_of(state, level, part):
 def reply_address(state, level):
     """Return the same for the reply, which may be a description."""
     phrase = np.int64(state.reply)
+    # Texts of the level have their addresses in it, all other replies theirs in ENTRIES.
     if phrase == replies.DESCRIPTION:
         return np.int64(level.room_text[state.room])
     if phrase == replies.EXAMINED:
@@ -103,4 +106,4 @@ def reply_address(state, level):
 @njit
 def inventory_phrase(state, level):
     """Return the phrase that lists what the player carries."""
-    return replies.CARRYING if state.first[level.rooms + level.fixed] != NONE else replies.EMPTY_HANDS
+    return replies.CARRYING if state.first[level.rooms + level.fixed] != codes.NONE else replies.EMPTY_HANDS

@@ -9,7 +9,7 @@ from llm_envs.text.language.numerals import add_digits, add_words
 from llm_envs.text.language.pieces import fixed_tokens
 from llm_envs.text.language.writing import write
 from llm_envs.text.model.game import DIRECTIONS
-from llm_envs.text.records.codes import LOST, OPTIONAL, REPEATABLE
+from llm_envs.text.records import codes
 
 VERB_TOKENS = fixed_tokens(*replies.VERB_WORDS)
 LINK_TOKENS = fixed_tokens(*(replies.LINKS.get(verb, "") for verb in replies.VERB_WORDS))
@@ -28,6 +28,7 @@ def add_slot(state, level, observation, n, op, register, spaced):
         return add_list(state, level, observation, n, np.int64(level.rooms) + thing - level.portables)
     if op == program.NAME:
         return add_name(level, observation, n, thing)
+    # Doors have no article in lists and no "the" here, as TextWorld's games print them: "You open oak door."
     if level.article[thing] != 0:
         return add_name(level, observation, write(observation, n, THE if spaced else CONTINUED_THE), thing)
     end = add_name(level, observation, n, thing)
@@ -48,14 +49,15 @@ def add_number(state, level, observation, n, op):
     if op == program.MOST:
         return add_digits(observation, n, most_points(level))
     if op == program.GAIN:
+        # Inform prints gains in words ("one point") and scores in digits.
         n = add_words(observation, n, np.int64(state.gain))
         return write(observation, n, A_POINT if -1 <= state.gain <= 1 else MANY_POINTS)
     if op == program.TURNS:
-        turns = np.int64(state.turns) + (state.ending != LOST)
+        turns = np.int64(state.turns) + (state.ending != codes.LOST)
         n = add_digits(observation, n, turns)
         return write(observation, n, A_TURN if turns == 1 else MANY_TURNS)
     # A lost game's last gain is not in the score yet.
-    score = np.int64(state.score) + (state.gain if state.ending == LOST else 0)
+    score = np.int64(state.score) + (state.gain if state.ending == codes.LOST else 0)
     n = add_digits(observation, n, score)
     if op == program.SCORE:
         return n
@@ -67,7 +69,8 @@ def endless(level):
     """Return whether some quest can be scored again and again."""
     for quest in range(level.quests):
         flags = level.quest_flags[quest]
-        if flags & REPEATABLE and (not flags & OPTIONAL or level.quest_reward[quest] > 0):
+        # An optional quest counts for the maximum only if it gains points, so too for whether there is one.
+        if flags & codes.REPEATABLE and (not flags & codes.OPTIONAL or level.quest_reward[quest] > 0):
             return True
     return False
 
@@ -77,6 +80,6 @@ def most_points(level):
     """Return the sum of the rewards as TextWorld counts it: without the optional quests that cost points."""
     total = np.int64(0)
     for quest in range(level.quests):
-        if not level.quest_flags[quest] & OPTIONAL or level.quest_reward[quest] > 0:
+        if not level.quest_flags[quest] & codes.OPTIONAL or level.quest_reward[quest] > 0:
             total += level.quest_reward[quest]
     return total

@@ -21,7 +21,7 @@ from llm_envs.text.model.game import CONTAINERS, SUPPORTERS, kind_of
 from llm_envs.text.records.numbering import Numbers
 
 LOCK_WORDS = {"open": program.IS_OPEN, "closed": program.IS_SHUT, "locked": program.IS_LOCKED}
-CHANGING_NAMES = ("f", "meal")  # types whose printed names tell how they are cooked and cut
+CHANGING_NAMES = ("f", "meal")  # types whose printed names say how they are cooked and cut
 _CONDITION = re.compile(
     r"(?:the )?(?P<lock>\S+) is (?P<state>open|closed|locked)"
     r"|(?P<self>open|closed|locked)"
@@ -29,6 +29,7 @@ _CONDITION = re.compile(
     r"|(?:the )?(?P<empty>\S+) contains nothing"
 )
 _LIST = re.compile(r"(is-are )?a list of things (on|in) (?:the )?(\S+)")
+# Inform 7 prints ' as " except between letters; a "'s" after a substitution is a genitive.
 _QUOTE = re.compile(r"(?<![^\W_])(?!(?<![^\]])'s(?![^\s\[]))'|'(?![^\W_])")
 
 
@@ -58,6 +59,7 @@ class Template(Program):
 
     def is_or_are(self, holder: str) -> None:
         """Append "is " if there is one thing in or on a holder, else "are "."""
+        # The test falls through if there is exactly one thing.
         several = self.test((program.HAS_ONE, self.numbers.holders[holder]))
         self.literal("is ")
         end = self.jump()
@@ -71,6 +73,7 @@ class Template(Program):
         Raises:
             ValueError: names the thing described and the substitution that is not understood.
         """
+        # Before the substitutions are cut out: the rule looks at the characters around each mark.
         text = _QUOTE.sub('"', text)
         blocks: list[tuple[Step | None, list[Step]]] = []  # of each open [if]: its failed test, jumps to its end
         start = 0
@@ -82,6 +85,7 @@ class Template(Program):
                 blocks.append((self.test(*self._conditions(words[3:])), []))
             elif words in ("otherwise", "else", "end if") or words.startswith(("else if ", "otherwise if ")):
                 self._end_branch(words, blocks)
+            # The objective describes nothing, so it has no noun.
             elif words == "noun" and self.owner in self.numbers.things:
                 self.printed_name(self.owner, self.name)
             elif found := _LIST.fullmatch(words):
@@ -112,6 +116,7 @@ class Template(Program):
             return
         if failed is None:
             raise self._error(words, "comes after [otherwise]")
+        # A branch that was taken skips all that follow; a failed test falls into the next.
         ends.append(self.jump())
         self.bind(failed)
         later = words.partition(" if ")[2]
@@ -125,6 +130,7 @@ class Template(Program):
         if not found:
             raise self._error(f"if {text}", "has an unknown condition")
         if state := found["state"] or found["self"]:
+            # Inform's bare "[if open]" asks about the thing described.
             lock = found["lock"] or self.owner
             if lock not in self.numbers.locks or kind_of(lock) in SUPPORTERS:
                 raise self._error(f"if {text}", f"asks for the state of {lock!r}, which is no container and no door")
@@ -139,5 +145,5 @@ class Template(Program):
         return holder
 
     def _error(self, words: str, why: str, bare: bool = False) -> ValueError:
-        shown = words if bare else f"[{words}]"
-        return ValueError(f"the text of {self.owner or 'the objective'}: {shown} {why}")
+        quoted = words if bare else f"[{words}]"
+        return ValueError(f"the text of {self.owner or 'the objective'}: {quoted} {why}")

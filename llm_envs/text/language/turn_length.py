@@ -9,19 +9,19 @@ from llm_envs.text.records.codes import COOKING, NONE
 LONGEST_NUMBER = 12  # tokens of a slot for a number, in words or digits, with its noun
 
 
-def longest_turn(levels: np.ndarray, shows: int = SHOW_DESCRIPTION | SHOW_INVENTORY) -> int:
-    """Return an upper bound on the tokens that a turn of any of these levels needs space for, with these `shows`.
+def longest_turn(levels: np.ndarray, included: int = SHOW_DESCRIPTION | SHOW_INVENTORY) -> int:
+    """Return an upper bound on the tokens that a turn of any of these levels needs space for.
 
     A turn is what `render_turn` writes, or the objective with the first description and the inventory.
 
     Args:
         levels: (M,) records of `records.state.level_kind`.
-        shows: the bits SHOW_DESCRIPTION and SHOW_INVENTORY.
+        included: what each reply includes: the bits SHOW_DESCRIPTION and SHOW_INVENTORY.
     """
-    return max(_longest_turn(level, shows) for level in levels)
+    return max(_longest_turn(level, included) for level in levels)
 
 
-def _longest_turn(level: np.void, shows: int) -> int:
+def _longest_turn(level: np.void, included: int) -> int:
     things = int(level["portables"] + level["fixed"] + level["doors"])
     bound = _Bound(level)
 
@@ -32,8 +32,10 @@ def _longest_turn(level: np.void, shows: int) -> int:
     objective = most(level["objective"][None])
     of = [bound.of(int(entry)) for entry in phrases.ENTRIES]  # by phrase
     inventory = of[replies.CARRYING]
+    # The phrases of inferred nouns lie between the replies and the notices.
     inferred = max(of[replies.REPLIES : replies.GONE_UP])
     reply = max(rooms, examined, objective, *of[: replies.REPLIES]) + inferred
+    # Of each of these pairs a turn prints at most one.
     notices = of[replies.RESTART_PROMPT]
     for one, other in (
         (replies.GONE_UP, replies.CHANGED),
@@ -41,8 +43,9 @@ def _longest_turn(level: np.void, shows: int) -> int:
         (replies.SCORED, replies.SCORED_IN_ALL),
     ):
         notices += max(of[one], of[other])
-    shown = (rooms if shows & SHOW_DESCRIPTION else 0) + (inventory if shows & SHOW_INVENTORY else 0)
-    return max(reply + notices + shown, objective + rooms + inventory)
+    extra = (rooms if included & SHOW_DESCRIPTION else 0) + (inventory if included & SHOW_INVENTORY else 0)
+    # Either a turn, or the start of an episode; the first description comes without a reply.
+    return max(reply + notices + extra, objective + rooms + inventory)
 
 
 class _Bound:
@@ -62,6 +65,7 @@ class _Bound:
         code = self.code
         most = {address: 0}  # before each instruction, over the paths to it
         lists = [0] * (NONE + 1)  # how often each holder's contents are listed
+        # Jumps lead forward only, so one pass in order of addresses sees every path to an instruction first.
         while code[address] != program.END:
             op, so_far = code[address], most[address]
             following = address + program.length_of(op, code[address + 2] if op == program.TEST else 0)

@@ -19,17 +19,20 @@ from dataclasses import dataclass, field
 
 Fact = tuple[str, ...]  # name and ids: ("in", "k_0", "c_1")
 
+# In the order of records.codes.
 THEMES = ("base", "coin", "cooking", "cooking-drop")  # which rules hold, see llm_envs.text.rules.turn
 PORTABLE = ("f", "k", "meal", "o")  # types of what can be carried: food, key, meal, any other object
 SUPPORTERS, CONTAINERS = ("s", "stove"), ("c", "oven", "toaster")  # types of what holds things on it, in it
 FIXED = tuple(sorted((*SUPPORTERS, *CONTAINERS)))
 DIRECTIONS = ("north", "south", "east", "west")
 BACK = {"north": "south", "south": "north", "east": "west", "west": "east"}
+# East and north are positive: (x, y) on a map with north at the top.
 STEPS = {"north": (0, 1), "south": (0, -1), "east": (1, 0), "west": (-1, 0)}
 
 
 def kind_of(thing_id: str) -> str:
     """Return the type of an id: "oven" of "oven_0", "P" of "P"."""
+    # Without an underscore (P, I, RECIPE) the first part is empty.
     return thing_id.rpartition("_")[0] or thing_id
 
 

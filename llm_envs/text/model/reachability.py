@@ -16,8 +16,10 @@ def door_between(game: Game, one: str, other: str) -> str:
 def is_constant(game: Game, fact: Fact) -> bool:
     """Return whether no command can change the fact."""
     name, subject = fact[0], kind_of(fact[1])
+    # free(room, room) changes only with a door between them, free(slot) with what is held.
     if name == "free" and subject == "r":
         return not door_between(game, fact[1], fact[2])
+    # In cooking games eating asks for it, and cooking changes it.
     if name == "edible":
         return game.theme == "base"
     return name in CONSTANT or subject == "ingredient" or (name == "at" and subject in FIXED)
@@ -29,11 +31,13 @@ class Reach:
     def __init__(self, game: Game, locks: bool = True) -> None:
         """Compute both sets; without `locks`, locked doors and containers count as closed."""
         self.locks, self.facts = locks, set(game.facts)
+        # Tables by id, from facts: where things are, keys of locks, the two rooms of each door.
         self.place = {fact[1]: fact[2] for fact in game.facts if fact[0] in ("at", "on", "in")}
         self.keys = {fact[2]: fact[1] for fact in game.named("match")}
         self.sides = {fact[2]: (fact[1], fact[3]) for fact in game.named("link")}
         self.rooms, self.portables = {self.place["P"]}, {"I"}
         doors = {(fact[1], fact[3]): fact[2] for fact in game.named("link")}
+        # north_of(there, here): going north from here leads there.
         exits = [(there, here) for way in DIRECTIONS for _, there, here in game.named(f"{way}_of")]
         kitchen = next((fact[1] for fact in game.named("cooking_location")), "")
         parts = [fact[1] for fact in game.facts if fact[0].startswith("ingredient_")]
@@ -46,6 +50,7 @@ class Reach:
                 if here in self.rooms and ((here, there) not in doors or self.can_open(doors[here, there])):
                     self.rooms.add(there)
             self.portables.update(item for item in items if self.can_get_at(self.place[item]))
+            # The meal comes from nowhere: `prepare meal` makes it of the ingredients.
             if kitchen in self.rooms and self.portables.issuperset(parts):
                 self.portables.update(meal.id for meal in game.of_kind("meal"))
 
@@ -57,6 +62,7 @@ class Reach:
 
     def can_open(self, lock: str) -> bool:
         """Return whether a door or a container is open or can be opened."""
+        # A door has two sides, a container one place.
         if not any(room in self.rooms for room in self.sides.get(lock, (self.place.get(lock),))):
             return False
         if ("locked", lock) in self.facts and self.locks:
@@ -66,6 +72,7 @@ class Reach:
     def can_hold(self, fact: Fact) -> bool:
         """Return whether a fact may come true."""
         name, subject = fact[0], fact[1]
+        # Slots are freed and used by dropping and taking anything.
         if fact in self.facts or kind_of(subject) == "slot":
             return True
         if subject == "P":

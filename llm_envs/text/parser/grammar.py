@@ -69,7 +69,7 @@ score | > score
 goal | > goal
 help | > help
 """
-PLAIN = """
+NOT_COOKING = """
 
 drink swallow sip | THING > drink_nothing
 cut slice prune chop | THING > cut
@@ -91,7 +91,7 @@ SHORT_WAYS = ("n", "ne", "nw", "s", "se", "sw", "e", "w", "u", "d", "in", "out")
 
 
 class Sentence(NamedTuple):
-    """One form of a command after its verb."""
+    """One pattern of a command after its verb."""
 
     tokens: tuple[int | tuple[str, ...], ...]  # kinds of things, or prepositions to choose from
     action: str
@@ -103,11 +103,12 @@ Grammar = dict[str, tuple[Sentence, ...]]
 
 
 def _sentence(text: str) -> Sentence:
-    form, _, action = text.partition(">")
-    words = form.split()
+    pattern, _, action = text.partition(">")
+    words = pattern.split()
     # Typed words are cut off (language.dictionary), so the words that they are compared with are too.
     choices = [tuple(one[:LETTERS] for one in word.split("/")) for word in words]
     tokens = tuple(KINDS.get(word, choice) for word, choice in zip(words, choices, strict=True))
+    # OTHERS and INSIDE are always followed by the preposition of the second thing.
     ahead = choices[1] if tokens and tokens[0] in (OTHERS, INSIDE) else ()
     return Sentence(tokens, action.strip(), sum(word in KINDS for word in words), ahead)
 
@@ -116,8 +117,8 @@ def _lines(*tables: str) -> Iterator[tuple[list[str], tuple[Sentence, ...]]]:
     for table in tables:
         joined = re.sub(r"\s*\n\s*\|", " |", table)  # a line that begins with a bar continues the one before
         for line in joined.strip().splitlines():
-            verbs, *forms = line.split("|")
-            yield verbs.split(), tuple(map(_sentence, forms))
+            verbs, *patterns = line.split("|")
+            yield verbs.split(), tuple(map(_sentence, patterns))
 
 
 def _grammar(*tables: str) -> Grammar:
@@ -128,6 +129,7 @@ def _spoken_verbs(*tables: str) -> dict[str, int]:
     """Return which of `replies.VERB_WORDS` replies use for a typed verb: the verb itself, or a synonym."""
     spoken = {}
     for verbs, _ in _lines(*tables):
+        # A reply repeats the player's verb if it has a word for it, else the first synonym that it has.
         known = [verb for verb in (*verbs, *SYNONYMS.get(verbs[0], ())) if verb in VERB_WORDS]
         for verb in verbs if known else ():
             spoken[verb[:LETTERS]] = VERB_WORDS.index(verb if verb in known else known[0])
@@ -137,8 +139,8 @@ def _spoken_verbs(*tables: str) -> dict[str, int]:
 # Of two lines for the same word the later one holds: a row of the table takes the place of an answer.
 COMMON = (ANSWERED, *(verb.grammar for verb in VERBS if not verb.cooking))
 COOKED = (COOKING, *(verb.grammar for verb in VERBS if verb.cooking))
-PLAIN_GRAMMAR, COOKING_GRAMMAR = _grammar(PLAIN, *COMMON), _grammar(*COMMON, *COOKED)
-SPOKEN_VERBS = _spoken_verbs(PLAIN, *COMMON, *COOKED)
+BASE_GRAMMAR, COOKING_GRAMMAR = _grammar(NOT_COOKING, *COMMON), _grammar(*COMMON, *COOKED)
+SPOKEN_VERBS = _spoken_verbs(NOT_COOKING, *COMMON, *COOKED)
 ACTIONS = {action: verb.code for verb in VERBS for action in verb.actions}  # action of a sentence -> verb of the rules
 PREPOSITIONS = frozenset(
     word

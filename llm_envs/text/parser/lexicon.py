@@ -4,11 +4,11 @@ from typing import Any
 
 from llm_envs.text.compiler.symbols import SymbolTable
 from llm_envs.text.language.dictionary import LETTERS, cut_off, words_of
-from llm_envs.text.parser.grammar import COOKING_GRAMMAR, PLAIN_GRAMMAR, SHORT_WAYS, WAYS
+from llm_envs.text.parser import grammar
 from llm_envs.text.records import codes
 
 HANDS, FLOOR = -1, -2  # owners, beside the things on or in which a thing is
-WAY_0 = 1000  # a direction stands among things as WAY_0 + its place in WAYS
+WAY_0 = 1000  # a direction stands among things as WAY_0 + its place in grammar.WAYS
 HEATS = {
     "raw": 0,
     "grilled": codes.GRILLED,
@@ -24,7 +24,7 @@ class Lexicon:
     def __init__(self, symbols: SymbolTable, level: Any) -> None:
         numbers, things = symbols.numbers, symbols.game.things
         self.cooking = symbols.game.theme.startswith("cooking")
-        self.grammar = COOKING_GRAMMAR if self.cooking else PLAIN_GRAMMAR
+        self.grammar = grammar.COOKING_GRAMMAR if self.cooking else grammar.BASE_GRAMMAR
         self.names = [things[thing].name for thing in numbers.things]
         self.portables, self.fixed, self.rooms = len(numbers.portables), len(numbers.fixed), len(numbers.rooms)
         self.phrases: list[tuple[list[str], ...]] = []
@@ -32,9 +32,10 @@ class Lexicon:
         self.by_word: dict[str, list[int]] = {}
         for k, thing in enumerate(numbers.things):
             self._name(k, (*things[thing].synonyms, things[thing].name), things[thing].name)
-        for k, words in enumerate(zip(WAYS, SHORT_WAYS, strict=True)):
+        for k, words in enumerate(zip(grammar.WAYS, grammar.SHORT_WAYS, strict=True)):
             for word in words:
                 self.by_word.setdefault(word[:LETTERS], []).append(WAY_0 + k)
+        # As Python's lists here and in Scene: the parser reads single numbers, slow from NumPy's arrays.
         traits = level["traits"].tolist()
         self.foods = [k for k in range(self.portables) if self.cooking and traits[k] & codes.FOOD]
         self.blades = {k for k in range(self.portables) if traits[k] & codes.SHARP}
@@ -52,16 +53,19 @@ class Lexicon:
 
     def _name(self, thing: int, names: tuple[str, ...], name: str) -> None:
         lists = [[cut_off(word) for word in one.lower().split()] for one in names]
+        # Of its name a thing knows every word, of its synonyms only the whole: "recipe", not each word of a phrase.
         singles = words_of(name) | {words[0] for words in lists if len(words) == 1}
+        # The longest first: `span` takes the first that fits.
         phrases = tuple(sorted((words for words in lists if len(words) > 1), key=len, reverse=True))
         self.phrases.append(phrases)
         self.singles.append(frozenset(singles))
+        # An index by the words with which a mention can begin.
         for word in singles | {words[0] for words in phrases}:
             self.by_word.setdefault(word, []).append(thing)
 
     def name(self, thing: int) -> str:
         """Return the name of a thing or direction."""
-        return WAYS[thing - WAY_0] if thing >= WAY_0 else self.names[thing]
+        return grammar.WAYS[thing - WAY_0] if thing >= WAY_0 else self.names[thing]
 
     def way_through(self, room: int, door: int) -> int:
         """Return the direction in which a door, by its thing number, leads out of a room."""
@@ -79,6 +83,7 @@ class Scene:
         self.lock: list[int] = state["lock"].tolist()
         inside = lexicon.rooms - lexicon.portables  # from a fixed thing to its number as a holder
         self.owners = {self.room: FLOOR, lexicon.rooms + lexicon.fixed: HANDS}
+        # Only holders in sight get an owner, so what is shut in has none.
         for thing in lexicon.fixed_here[self.room]:
             if self.shows_contents(thing):
                 self.owners[inside + thing] = thing
@@ -105,6 +110,7 @@ class Scene:
 
     def is_so(self, food: int, word: str) -> bool:
         """Return whether a word names the state of a food: how it is cut or cooked."""
+        # HEATS has 0 for "raw": food that nothing has heated.
         if word in HEATS:
             return bool(int(self.state["food"][food]) & codes.HEAT == HEATS[word])
         return word in CUTS and bool(max(int(self.state["cut"][food]) & codes.CUT, codes.UNCUT) == CUTS[word])
@@ -112,12 +118,14 @@ class Scene:
     def named(self, word: str) -> list[int]:
         """Return the things of the game, seen or not, that a word can begin the name of."""
         things = self.lexicon.by_word.get(word, [])
+        # Adjectives that change with the state, and so are in no index.
         if word in HEATS or word in CUTS:
             things = things + [food for food in self.lexicon.foods if food not in things and self.is_so(food, word)]
         return things
 
     def span(self, thing: int, words: list[str], start: int) -> int:
         """Return how many words from `start` on name a thing."""
+        # Repeated words of one direction are one noun, as repeated words of a name are.
         if thing >= WAY_0:
             end = start + 1
             while end < len(words) and thing in self.lexicon.by_word.get(words[end], ()):
@@ -149,6 +157,8 @@ class Scene:
 
     def order(self) -> list[int]:
         """Return all that can be seen, in about the interpreter's order: doors, what was put down, the rest, held."""
+        # The Z-machine makes what is moved the first child of its new place: on the floor, what was put down comes
+        # before what has lain there from the start.
         floor, start = self.contents(FLOOR), self.lexicon.start_holder
         things = [*self.lexicon.doors_here[self.room], *(thing for thing in floor if start[thing] != self.room)]
         for fixed in self.lexicon.fixed_here[self.room]:

@@ -10,21 +10,9 @@ from typing import Any, NamedTuple
 from llm_envs.text.compiler.symbols import SymbolTable
 from llm_envs.text.language import replies
 from llm_envs.text.language.dictionary import LONGEST, MOST_WORDS, WORD, cut_off
+from llm_envs.text.parser import sentences
 from llm_envs.text.parser.grammar import ACTIONS, SPOKEN_VERBS, THEN
 from llm_envs.text.parser.lexicon import HANDS, WAY_0, Lexicon, Scene
-from llm_envs.text.parser.sentences import (
-    DONE,
-    INCOMPLETE,
-    MANY,
-    NO_CREATURE,
-    NOT_SEVERAL,
-    ONLY,
-    STUCK,
-    TEXT_READ,
-    UNSEEN,
-    WHICH,
-    Reading,
-)
 from llm_envs.text.records import codes
 
 MOST_GAMES = 4096  # whose words are remembered
@@ -39,11 +27,11 @@ ANSWERS = {
     "cut": replies.CUT_LITTLE, "cut_how": replies.CUT_HOW, "wear": replies.NOT_WEARABLE, "throw_at": replies.FUTILE,
     "no_use_unless_held": replies.NO_USE, "enter": replies.NOT_ENTERABLE,
 }  # fmt: skip
-OF_WAYS = {"examine": replies.NOTHING_THERE, "look_under": replies.NOTHING_FOUND}  # said of directions
+OF_WAYS = {"examine": replies.NOTHING_THERE, "look_under": replies.NOTHING_FOUND}  # about directions
 NEEDS_HELD = ("wear", "throw_at", "no_use_unless_held")
 WRONG = {
-    STUCK: replies.NO_SENSE, NO_CREATURE: replies.NOT_ANIMATE, UNSEEN: replies.CANT_SEE,
-    NOT_SEVERAL: replies.NOT_MANY,
+    sentences.STUCK: replies.NO_SENSE, sentences.NO_CREATURE: replies.NOT_ANIMATE, sentences.UNSEEN: replies.CANT_SEE,
+    sentences.NOT_SEVERAL: replies.NOT_MANY,
 }  # fmt: skip
 
 
@@ -80,25 +68,28 @@ def parse(text: str, symbols: SymbolTable, state: Any, level: Any) -> Parsed:
         if len(_lexicons) >= MOST_GAMES:
             _lexicons.clear()
         lexicon = _lexicons[key] = Lexicon(symbols, level)
+    # As the interpreter's input buffer does it: the line is cut before its words are.
     text = text[:LONGEST].lower()
     words = [cut_off(word) for word in WORD.findall(text)[:MOST_WORDS]]
     if not words:
         return answer(replies.PARDON)
+    # "look." is one command.
     while len(words) > 1 and words[-1] in THEN:
         words.pop()
     if any(word in THEN for word in words[1:]):  # one command at a time
         return answer(replies.NO_SENSE)
     scene = Scene(lexicon, state)
-    sentences = lexicon.grammar.get(words[0])
-    if sentences is None:
+    if words[0] not in lexicon.grammar:
         return walk(words, scene)
-    reading = Reading(words, text, scene)
-    for sentence in sentences:
+    reading = sentences.Reading(words, text, scene)
+    for sentence in lexicon.grammar[words[0]]:
         wrong = reading.read(sentence)
-        if wrong == DONE:
+        if wrong == sentences.DONE:
             return add_inferred(act(sentence.action, reading.things, scene), reading)
+        # Of all that went wrong, the interpreter reports what came closest to a sentence.
         reading.best = max(reading.best, wrong)
-        if wrong in (WHICH, INCOMPLETE):
+        # The interpreter asks its question at once, without trying the sentences that are left.
+        if wrong in (sentences.WHICH, sentences.INCOMPLETE):
             break
     return error(reading, words[0])
 
@@ -114,6 +105,7 @@ def walk(words: list[str], scene: Scene) -> Parsed:
         if thing >= WAY_0:
             if scene.span(thing, words, 0) == len(words):
                 return go(thing)
+            # "north quickly": the direction was understood, what follows was not. Replies can name four directions.
             way = WAY_NUMBERS.get(thing - WAY_0)
             return answer(replies.NO_SENSE) if way is None else answer(replies.ONLY_WAY, way)
     return answer(replies.NO_VERB)
@@ -128,12 +120,14 @@ def go(way: int) -> Parsed:
 def act(action: str, things: list[int], scene: Scene) -> Parsed:
     """Return the meaning of a sentence that was understood."""
     x, y = (*things, codes.NONE, codes.NONE)[:2]
-    if MANY in things:
+    # One command acts on one thing here, whereas the interpreter carries out "take all" thing by thing.
+    if sentences.MANY in things:
         return answer(replies.BE_SPECIFIC)
     if things and max(things) >= WAY_0:
         if action == "go":
             return go(x)
         return answer(OF_WAYS.get(action, replies.NO_THING))
+    # Entering a door is going through it.
     if action == "enter" and scene.is_door(x):
         return Parsed(codes.GO, scene.lexicon.way_through(scene.room, x))
     if action == "search":
@@ -142,10 +136,12 @@ def act(action: str, things: list[int], scene: Scene) -> Parsed:
         return answer(replies.NOTHING_HAPPENS if scene.is_portable(x) else replies.IT_IS_FIXED)
     if action == "remove" and y != codes.NONE and scene.owner(x) != y:
         return answer(replies.NOT_THERE)
+    # The interpreter checks this before the action's own refusal.
     if action in NEEDS_HELD and scene.owner(x) != HANDS:
         return answer(replies.TAKE_FIRST if scene.is_portable(x) else replies.X_FIXED, x)
+    # A text that was read ("ask about ...") is no thing that a reply could name.
     if action in ANSWERS:
-        return answer(ANSWERS[action], codes.NONE if x == TEXT_READ else x)
+        return answer(ANSWERS[action], codes.NONE if x == sentences.TEXT_READ else x)
     return Parsed(ACTIONS[action], x, y)
 
 
@@ -161,48 +157,54 @@ def search(x: int, scene: Scene) -> Parsed:
     return answer(found[min(len(scene.contents(x)), 2)], x)
 
 
-def add_inferred(parsed: Parsed, reading: Reading) -> Parsed:
+def add_inferred(parsed: Parsed, reading: sentences.Reading) -> Parsed:
     """Add the inferred nouns: "(with the key)"; one of several that the words may name, "(the lamp)"; or both."""
     if reading.assumed < 0:
         return parsed
-    said = reading.pattern[reading.assumed :]
-    things = [one for one in said if isinstance(one, int) and 0 <= one < WAY_0]
+    mentioned = reading.pattern[reading.assumed :]
+    things = [one for one in mentioned if isinstance(one, int) and 0 <= one < WAY_0]
     if not things:
         return parsed
+    # Both nouns from the inferred one on: "(the lamp on the table)".
     if len(things) == 2:
         x, y = things
-        if "in" in said:
+        if "in" in mentioned:
             return parsed._replace(x=x, y=y, inferred=replies.INFERRED_XY_IN)
-        link = next((LINKING[one] for one in said if one in LINKING), LINKING["with"])
+        link = next((LINKING[one] for one in mentioned if one in LINKING), LINKING["with"])
         return parsed._replace(x=x, y=y, z=link, inferred=replies.INFERRED_XY)
-    inferred = {"with": replies.INFERRED_WITH, "in": replies.INFERRED_IN}.get(str(said[0]), replies.INFERRED)
+    inferred = {"with": replies.INFERRED_WITH, "in": replies.INFERRED_IN}.get(str(mentioned[0]), replies.INFERRED)
     return parsed._replace(z=things[0], inferred=inferred)
 
 
-def error(reading: Reading, verb: str) -> Parsed:
+def error(reading: sentences.Reading, verb: str) -> Parsed:
     """Return the answer to a command that was not understood."""
     if reading.best in WRONG:
         return answer(WRONG[reading.best])
-    if reading.best == WHICH:
+    # Directions cannot stand in the question: registers of its template hold things.
+    if reading.best == sentences.WHICH:
         return which([thing for thing in reading.choices if thing < WAY_0])
     spoken = SPOKEN_VERBS.get(verb, codes.NONE)
-    things = [one for one in (reading.only if reading.best == ONLY else reading.pattern) if isinstance(one, int)]
+    # What was understood: before the words left over, or before the noun that is missing.
+    pattern = reading.only if reading.best == sentences.ONLY else reading.pattern
+    things = [one for one in pattern if isinstance(one, int)]
     if spoken == SPOKEN_VERBS["go"] and things and things[0] - WAY_0 in WAY_NUMBERS:
         return answer(replies.ONLY_WAY, WAY_NUMBERS[things[0] - WAY_0])
+    # A verb, direction or text that no template can name.
     if spoken == codes.NONE or any(not 0 <= thing < WAY_0 for thing in things):
         return answer(replies.NO_SENSE)
     x, y = (*things, codes.NONE, codes.NONE)[:2]
     linked = replies.VERB_WORDS[spoken] in replies.LINKS
-    if reading.best == INCOMPLETE:
+    if reading.best == sentences.INCOMPLETE:
         ask = replies.ASK_IN if reading.pattern[-1:] == ["in"] else replies.ASK_Y if linked else replies.ASK_X
         return answer(ask if things else replies.ASK_X, x, y, spoken)
-    forms = (replies.ONLY_VERB, replies.ONLY_X, replies.ONLY_XY if linked else replies.ONLY_X)
-    return answer(forms[len(things)], x, y, spoken)
+    understood = (replies.ONLY_VERB, replies.ONLY_X, replies.ONLY_XY if linked else replies.ONLY_X)
+    return answer(understood[len(things)], x, y, spoken)
 
 
 def which(choices: list[int]) -> Parsed:
     """Return the question which of some things is meant."""
     if len(choices) < 2:
         return answer(replies.CANT_SEE)
+    # A reply has three registers, so of more than three choices it names the first three.
     x, y, z = (*choices, codes.NONE)[:3]
     return answer(replies.WHICH if z == codes.NONE else replies.WHICH_OF_THREE, x, y, z)

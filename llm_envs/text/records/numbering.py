@@ -28,6 +28,7 @@ def number(game: Game, commands: Sequence[str] = ()) -> Numbers:
 
     Types stand in ASCII order, which decides the order of the first lists.
     """
+    # Only what commands and rules can name gets a number: no slots, ingredients, P or RECIPE.
     rooms = [thing.id for thing in game.of_kind("r")]
     fixed = [thing.id for thing in game.of_kind(*sorted(FIXED))]
     portables = [thing.id for thing in game.of_kind(*sorted(PORTABLE))]

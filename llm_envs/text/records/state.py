@@ -59,6 +59,7 @@ def size_for(needs: Sequence[tuple[str, dict[str, int]]]) -> Size:
     Raises:
         ValueError: names the game, the field, and by how much it exceeds the largest size.
     """
+    # Each group by itself: a small map with many texts takes small states and large tables.
     chosen: dict[str, int] = {}
     for choices in (STATES, TABLES):
         for game, need in needs:
@@ -67,6 +68,7 @@ def size_for(needs: Sequence[tuple[str, dict[str, int]]]) -> Size:
                     raise ValueError(
                         f"{game} has {need[name]} {name}, {need[name] - most} more than the {most} a game may have"
                     )
+        # One size for the pool, since its levels are one array.
         worst = {name: max((need[name] for _, need in needs), default=0) for name in choices[0]}
         chosen |= next(size for size in choices if all(worst[name] <= size[name] for name in size))
     return Size(**chosen)

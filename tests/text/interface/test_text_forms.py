@@ -188,7 +188,7 @@ def test_a_walkthrough_of_other_words_gives_way_to_the_solver():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"facts": True}, "facts are told in `info`, which needs observation='text' or action='text'"),
+        ({"facts": True}, "facts are reported in `info`, which needs observation='text' or action='text'"),
         ({"mask": "none", "action": "admissible"}, "mask='none' is for actions 'tokens' and 'index'"),
         ({"mask": "none", "action": "text"}, "action is 'text'"),
     ],
