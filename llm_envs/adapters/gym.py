@@ -16,7 +16,6 @@ from llm_envs.adapters.common import (
     check_level,
     draw,
     fresh_seed,
-    reset_info,
     signal_keys,
 )
 from llm_envs.adapters.spaces import action_space, observation_space
@@ -115,6 +114,7 @@ class GymEnv(gym.Env):
         self.observation_space, self.action_space = observation_space(world), action_space(world)
         self._discrete, self._texts = isinstance(world.actions, int), world.uses_strings
         self._typed, self._as_text = world.takes_text, world.shows_text
+        self._no_signals = dict.fromkeys(signal_keys(batch).values(), np.float32(0))
         self._legal = range(world.actions if isinstance(world.actions, int) else 0)
         self._bind()
 
@@ -124,7 +124,7 @@ class GymEnv(gym.Env):
         now = self.batch.arrays
         self._fields = {name: value[0] for name, value in now.obs.items()}
         self._signals = [(key, now.signals[name]) for name, key in signal_keys(self.batch).items()]
-        self._level = now.final_level  # the level that the step was taken in
+        self._level = now.level  # this row never resets itself: also the level that the step was taken in
         self._reward, self._terminated, self._truncated = now.reward, now.terminated, now.truncated
         self._over = self.batch.records[0]["over"]
         self._action = self.batch.action_buffer
@@ -148,13 +148,15 @@ class GymEnv(gym.Env):
         Raises:
             ValueError: an unknown option, or a level out of range; nothing has changed.
         """
-        level = check_level(self.batch, options)
+        level = check_level(self.batch, options) if options else None
         # The batch first: it refuses a bad seed, and then Gymnasium's generator must not change either.
         self.batch.reset_rows(seed, levels=None if level is None else [level])
-        super().reset(seed=seed)
+        if seed is not None:
+            super().reset(seed=seed)
         if self.render_mode == "human":
             self.render()
-        return self._observe(), reset_info(self.batch, 0)
+        info = {"level": self._level[0], **self._no_signals}
+        return self._observe(), info | self.batch.info(0) if self._texts else info
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
         """Take one step; return observation, reward, terminated, truncated, info.

@@ -52,6 +52,7 @@ class TensorVecEnv(VecEnv):
             "action_space": action_space(batch.world),
         }
         self._signal_keys = signal_keys(batch)
+        self._no_signals = dict.fromkeys(self._signal_keys.values(), np.float32(0))
         self.batch, self._rows = batch, Rows(batch, render_mode=render_mode, metadata=METADATA, **spaces)
         super().__init__(batch.num_envs, **spaces)
         self._pending: np.ndarray | None = None
@@ -83,7 +84,7 @@ class TensorVecEnv(VecEnv):
         begin_rows(self.batch, self._seeds, levels=levels)
         self._reset_seeds()
         self._reset_options()
-        self.reset_infos = [self._begun_info(level) for level in self.batch.level_index]
+        self.reset_infos = [{"level": level, **self._no_signals} for level in self.batch.level_index]
         return self.batch.to_host().obs
 
     def step_async(self, actions: np.ndarray) -> None:
@@ -93,26 +94,24 @@ class TensorVecEnv(VecEnv):
     def step_wait(self) -> VecEnvStepReturn:
         """Step, and return copies.
 
-        Every info has `level`, which the row's step was taken in. Where an episode has ended there are the
-        `terminal_observation` and, for its last step, `signals/NAME` of every unweighted reward term too.
+        The info of a row whose episode has ended has its `terminal_observation`, its `level` and, of its last step,
+        `signals/NAME` of every unweighted reward term; `reset_infos` then has the next episode's level.
         """
         actions, self._pending = self._pending, None
         self.batch.step_rows(actions if self.batch.device == "cpu" else torch.as_tensor(actions, device=self.device))
         # Copies, since SB3 keeps what it is given.
         now = self.batch.to_host()
         done = now.terminated | now.truncated
-        infos: list[dict[str, Any]] = [{"TimeLimit.truncated": False, "level": level} for level in now.final_level]
+        infos: list[dict[str, Any]] = [{"TimeLimit.truncated": False} for _ in range(self.num_envs)]
         for i in np.flatnonzero(done).tolist():
             # By this key SB3 bootstraps the value of a truncated episode; where the task ended too nothing follows.
             infos[i]["TimeLimit.truncated"] = bool(now.truncated[i] and not now.terminated[i])
             infos[i]["terminal_observation"] = {name: value[i] for name, value in now.final_obs.items()}
-            infos[i] |= {key: now.signals[name][i] for name, key in self._signal_keys.items()}
-            self.reset_infos[i] = self._begun_info(now.level[i])
+            infos[i]["level"] = now.final_level[i]
+            for name, key in self._signal_keys.items():
+                infos[i][key] = now.signals[name][i]
+            self.reset_infos[i] = {"level": now.level[i], **self._no_signals}
         return now.obs, now.reward, done, infos
-
-    def _begun_info(self, level: np.int32) -> dict[str, Any]:
-        """Return the info of a row that has just begun an episode."""
-        return {"level": level, **dict.fromkeys(self._signal_keys.values(), np.float32(0))}
 
     def close(self) -> None:
         """Do nothing: memory goes with the object."""

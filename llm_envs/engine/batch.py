@@ -118,6 +118,7 @@ class BatchEnv(HostView, Saved):
         self._check_actions = self._on_host if check_actions is None else check_actions
         self._bind()
         self._started = False
+        self._draws_all = False  # whether the requests of the last reset were a drawn level for every row
         self._views: dict[str, Step] = {}
         self._terms = None
         if rewards:  # only now is torch needed
@@ -194,6 +195,9 @@ class BatchEnv(HostView, Saved):
         self, seed: int | Sequence[int] | None = None, *, rows: Any = None, levels: Sequence[int | None] | None = None
     ) -> None:
         """`reset` without its views; `arrays` and `tensors` have them."""
+        if self._draws_all and seed is None and rows is None and levels is None:
+            self._drivers.reset(*self._reset_arguments)  # short: a single environment resets every few steps
+            return
         # Everything is checked before anything is written, so that an error changes no row.
         requests = level_requests(rows, levels, self.num_envs, self.num_levels)
         seeds = self._seeds if seed is None else row_seeds(seed, self.num_envs)
@@ -204,6 +208,7 @@ class BatchEnv(HostView, Saved):
             self._seeds = seeds
             self._seed_states(chosen)
         self._requests.write(requests.view(kernels.REQUEST))
+        self._draws_all = rows is None and levels is None
         self._drivers.reset(*self._reset_arguments)
         self._started = True
 

@@ -81,6 +81,11 @@ class HostView:
         return self._states.records, self._levels.records
 
     @property
+    def signal_values(self) -> np.ndarray:
+        """The unweighted signals of the last step, (N, K) float32 in the order of `world.signals`, live (CPU only)."""
+        return self._outcomes.arrays["values"]
+
+    @property
     def term_names(self) -> list[str]:
         """The names of the reward terms: the world's signals, then those of `rewards`."""
         return [*self.world.signals, *(self._terms.values if self._terms else ())]
