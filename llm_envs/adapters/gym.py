@@ -124,7 +124,7 @@ class GymEnv(gym.Env):
         now = self.batch.arrays
         self._fields = {name: value[0] for name, value in now.obs.items()}
         self._signals = [(key, now.signals[name]) for name, key in signal_keys(self.batch).items()]
-        self._level = now.level
+        self._level = now.level  # this row never resets itself: also the level that the step was taken in
         self._reward, self._terminated, self._truncated = now.reward, now.terminated, now.truncated
         self._over = self.batch.records[0]["over"]
         self._action = self.batch.action_buffer

@@ -205,7 +205,7 @@ class BatchEnv(HostView, Saved):
         if not self._started and not chosen.all():
             raise RuntimeError("the first reset must begin every row; rows is for later ones")
         if seed is not None or not self._started:
-            self._seeds = seeds
+            self._seeds = np.where(chosen, seeds, self._seeds)
             self._seed_states(chosen)
         self._requests.write(requests.view(kernels.REQUEST))
         self._draws_all = rows is None and levels is None
@@ -230,11 +230,9 @@ class BatchEnv(HostView, Saved):
 
     def _seed_states(self, chosen: np.ndarray) -> None:
         """Seed the generators of the rows where `chosen` (N,) holds."""
-        rows = (self.group_size, self.order, self.num_levels)
-        states = seeded_states(self.world.state, self._seeds, *rows)
+        states = seeded_states(self.world.state, self._seeds, self.group_size, self.order, self.num_levels)
         if not chosen.all():
-            kept = np.frombuffer(self._states.read(), self.world.state)
-            states[~chosen] = kept[~chosen]
+            states[~chosen] = np.frombuffer(self._states.read(), self.world.state)[~chosen]
         self._states.write(states)
 
     def _take(self, actions: Any) -> None:

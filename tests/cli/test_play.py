@@ -197,7 +197,7 @@ def test_in_a_terminal(monkeypatch):
         (STORY, {"observation": "tokens"}, "takes no option 'observation'"),
         (STORY, {"num_envs": 2}, "takes no option 'num_envs'"),
         (STORY, {"split": "some"}, "split is 'some'; it must be one of"),
-        (STORY, {"rooms": 2}, "has no option 'rooms'"),
+        (STORY, {"rooms": 2}, "unexpected keyword argument 'rooms'"),
     ],
 )
 def test_refusals(world_id, options, reason):

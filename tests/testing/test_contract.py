@@ -113,11 +113,10 @@ def pays_nan(state, level, params, action, signals):
     return action == 1
 
 
-COPY_BOUNDS = {"tokens": (0, 18), "length": (0, 32)}
 BREACHES = {
-    "observations_are_in_their_space": {"bounds": {**COPY_BOUNDS, "tokens": (0, 9)}},
+    "observations_are_in_their_space": {"bounds": {**copy(pool=10).bounds, "tokens": (0, 9)}},
     "card_is_complete": {"signals": {"exact": 1.0, "unheard_of": 0.0}},
-    "rewards_are_weighted_signals": {"step": pays_nan},
+    "rewards_are_weighted_signals": {"rules": dataclasses.replace(copy(pool=10).rules, step=pays_nan)},
 }
 
 
