@@ -291,13 +291,13 @@ def test_builder_passes_its_arguments_on(monkeypatch):
     monkeypatch.setattr(module, "games_world", lambda games, **settings: seen.update(games=games, **settings))
     story()
     assert [game.name for game in seen["games"]] == ["lighthouse"]
-    assert seen["own_levels"] is True
+    assert seen["custom_levels"] is True
     common = set(inspect.signature(story).parameters) - {"stories"}
     assert common == {"observation", "action", "mask", "shows", "facts", "window", "max_steps"}
-    assert seen.keys() == common | {"games", "own_levels"}
+    assert seen.keys() == common | {"games", "custom_levels"}
     story([EXAMPLE, SMALL], action="text", window=512)
     assert [game.name for game in seen["games"]] == ["the clockmaker", "story"]
-    assert (seen["action"], seen["window"], seen["own_levels"]) == ("text", 512, True)
+    assert (seen["action"], seen["window"], seen["custom_levels"]) == ("text", 512, True)
     with pytest.raises(ValueError, match=r"^stories\[1\], line 1, column 8: start has unknown room"):
         story([EXAMPLE, change("start: hall", "start: hal")])
     with pytest.raises(TypeError, match="put the one you gave into a list"):
