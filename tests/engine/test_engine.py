@@ -46,7 +46,7 @@ def draw(states, n, whole, real):
 @pytest.mark.parametrize("n", [1, 2, 10, 1000, 2**31, 2**32])
 def test_draws_are_in_range_and_even(n):
     whole, real, count = np.zeros(100_000, np.int64), np.zeros(100_000), 100_000
-    states = np.zeros(1, state_record(x=np.int32))
+    states = np.zeros(1, state_record(unused=np.int32))
     states["rng"] = 12345
     draw(states, n, whole, real)
     assert whole.min() >= 0
