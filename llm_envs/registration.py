@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from llm_envs.validation import check_range
+from llm_envs.validation import check_range, quote
 
 if TYPE_CHECKING:
     from llm_envs.engine.batch import BatchEnv, Identity
@@ -60,7 +60,7 @@ def register(world_id: str, builder: Callable | str) -> None:
     from gymnasium.envs.registration import registry
 
     if world_id in _builders or world_id in registry:
-        raise ValueError(f"the id {world_id!r} is taken")
+        raise ValueError(f"the id {quote(world_id)} is taken")
     # Gymnasium first: it refuses an id that is not of its form, and then nothing must be registered here either.
     _register_in_gymnasium(world_id)
     _builders[world_id] = builder
@@ -86,8 +86,8 @@ def _register_in_gymnasium(world_id: str) -> None:
 
 def find(world_id: str) -> Callable:
     """Return a world's builder; ValueError for an unknown id."""
-    if world_id not in _builders:
-        raise ValueError(f"there is no world {world_id!r}; the ids are {', '.join(_builders)}")
+    if not isinstance(world_id, str) or world_id not in _builders:
+        raise ValueError(f"there is no world {quote(world_id)}; the ids are {', '.join(_builders)}")
     builder = _builders[world_id]
     if isinstance(builder, str):
         module, _, name = builder.partition(":")
@@ -113,11 +113,11 @@ def build(world_id: str, config: dict[str, Any]) -> "World":
         if name not in valid:
             # In Python's own words, by which other libraries recognise what they may leave out and try again.
             options = f"the options of {world_id} are {', '.join(valid)}"
-            raise TypeError(f"{world_id} got an unexpected keyword argument {name!r}; {options}")
+            raise TypeError(f"{world_id} got an unexpected keyword argument {quote(name)}; {options}")
     world = builder(**config)
     if limit is None:
         return world
-    check_range("max_episode_steps", limit, 1, 2**31 - 1)  # the engine's clock is int32
+    check_range("max_episode_steps", limit, 1, 2**62)  # the engine's clock is int64
     return dataclasses.replace(world, max_steps=min(limit, world.max_steps or limit))
 
 

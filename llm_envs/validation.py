@@ -1,5 +1,7 @@
 """What a user's value must be: each check names what was given and what is allowed."""
 
+import os
+from collections.abc import Sequence
 from numbers import Real
 from typing import Any
 
@@ -50,15 +52,47 @@ def check_range(name: str, value: Any, low: float, high: float) -> None:
 
 
 def check_choice(name: str, value: Any, choices: tuple) -> None:
-    """Raise ValueError unless `value` is one of `choices`."""
-    if value not in choices:
-        raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(map(repr, choices))}")
+    """Raise ValueError unless `value` is one of `choices`, and of its kind: neither 1 nor an array of True is True."""
+    if not any(_is_choice(value, choice) for choice in choices):
+        raise ValueError(f"{name} is {quote(value)}; it must be one of {', '.join(map(repr, choices))}")
+
+
+def _is_choice(value: Any, choice: Any) -> bool:
+    if isinstance(choice, bool):
+        return isinstance(value, (bool, np.bool_)) and value == choice
+    if isinstance(choice, int):
+        return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value == choice
+    return value is None if choice is None else isinstance(value, type(choice)) and value == choice
 
 
 def check_switch(name: str, value: Any) -> None:
     """Raise TypeError unless `value` is True or False."""
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be True or False, not {value!r}")
+        raise TypeError(f"{name} must be True or False, not {quote(value)}")
+
+
+def check_text(name: str, value: Any) -> None:
+    """Raise TypeError unless `value` is a string."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is {quote(value)}; it must be a string")
+
+
+def check_list(name: str, value: Any, of: str, least: int = 0) -> None:
+    """Raise unless `value` is a list, tuple or array of at least `least` entries, which a message calls `of`."""
+    array = isinstance(value, np.ndarray) and value.ndim > 0
+    if not array and (isinstance(value, (str, bytes, bytearray)) or not isinstance(value, Sequence)):
+        raise TypeError(f"{name} is {quote(value)}; it must be a list of {of}")
+    if len(value) < least:
+        raise ValueError(f"{name} has {len(value)} entries; it must be a list of at least {least}: {of}")
+
+
+def check_path(name: str, value: Any) -> None:
+    """Raise unless `value` can be the path of a file."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"{name} is {quote(value)}; it must be a path")
+    path = os.fspath(value)
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise ValueError(f"{name} is {quote(path)}; it must be a path, not empty and without null characters")
 
 
 def check_seed(seed: Any) -> None:

@@ -23,9 +23,9 @@ from llm_envs.validation import check_switch as check_switch
 HEADER = {
     "rng": np.uint64,  # the counter behind randint() and uniform()
     "stream": np.uint64,  # draws the levels; rows of a group share it
+    "t": np.int64,  # steps taken in this episode
     "episode": np.int32,  # episodes begun since the seed, less one
     "level": np.int32,  # index into the split's levels
-    "t": np.int32,  # steps taken in this episode
     "over": np.int32,  # 1 when it has ended
 }
 

@@ -117,7 +117,7 @@ def text_below(room: str) -> str:
 ALLOWED = {
     "llm_envs.validation": "",
     "llm_envs.rng": "",
-    "llm_envs.vocabulary": "",
+    "llm_envs.vocabulary": "llm_envs.validation",
     "llm_envs.world": "llm_envs.validation",
     "llm_envs.rewards": "llm_envs.validation",
     "llm_envs.registration": "llm_envs.world llm_envs.validation llm_envs.engine",

@@ -4,6 +4,7 @@ All prompts are prefilled in one pass into a key/value cache (or into hidden sta
 at a time, at its own position. `generate` is the entry point; the rest are its parts. N rows, V vocabulary.
 """
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ from torch import Tensor
 
 from agents.backbones import Backbone, Layout
 from agents.policies.sampling import Sampling, adjusted_log_probs, top_k_top_p_mask
+from llm_envs.validation import quote
+from llm_envs.vocabulary import encode, fingerprint
 
 Embed = Callable[[Tensor, Tensor, bool], Tensor]  # tokens, positions (P,), whether the model generated them -> (P, D)
 
@@ -47,11 +50,14 @@ def generate(
         length_penalty: exponent of the beam search; see there.
 
     Raises:
-        ValueError: an argument out of range, an empty prompt, a text longer than the window, or a policy whose actions
-            are not the tokens it reads.
+        ValueError: an argument out of range, one text in place of a list, an empty prompt, a text longer than the
+            window or with words that the vocabulary lacks, a tokenizer of another vocabulary than the policy
+            learned, or a policy whose actions are not the tokens it reads.
     """
     policy = getattr(model, "policy", model)
     trunk, embed = token_model(policy)
+    if isinstance(prompts, (str, bytes)):
+        raise ValueError(f"prompts is one text, {quote(prompts)}; it must be a list of texts, or of lists of tokens")
     if len(prompts) == 0:
         return []
     are_texts = [isinstance(prompt, str) for prompt in prompts]
@@ -59,7 +65,10 @@ def generate(
         tokenizer = tokenizer or trunk.tokenizer
         if not all(are_texts) or tokenizer is None:
             raise ValueError("prompts must be texts, with a tokenizer, or lists of tokens, not some of each")
-    tokens = [[int(t) for t in (_encode(tokenizer, prompt) if any(are_texts) else prompt)] for prompt in prompts]
+        known = getattr(policy, "vocabulary", None)  # of the world that the policy was trained in
+        if known not in (None, fingerprint(tokenizer)):
+            raise ValueError("the tokenizer has another vocabulary than the one that the policy was trained with")
+    tokens = [encode(tokenizer, one) if isinstance(one, str) else _checked_tokens(one) for one in prompts]
     count = _checked_count(tokens, trunk, max_new_tokens)
     if beams < 1:
         raise ValueError(f"beams is {beams}; it must be at least 1")
@@ -96,9 +105,12 @@ def token_model(policy: Any) -> tuple[Backbone, Embed]:
     return trunk, embed
 
 
-def _encode(tokenizer: Any, prompt: Any) -> list[int]:
-    encoded = tokenizer.encode(prompt)
-    return encoded.ids if hasattr(encoded, "ids") else encoded  # `tokenizers` returns an object, `transformers` a list
+def _checked_tokens(prompt: Any) -> list[int]:
+    """Return a prompt of tokens as a list; ValueError where it holds anything but integers."""
+    try:
+        return [operator.index(token) for token in prompt]
+    except TypeError as error:
+        raise ValueError(f"a prompt is {quote(prompt)}; it must be a text or a list of integer tokens") from error
 
 
 def _checked_count(prompts: list[list[int]], trunk: Backbone, count: int | None) -> int:

@@ -9,6 +9,10 @@ from typing import Any
 
 import tyro
 
+from llm_envs.validation import printable, quote
+
+LONGEST = 2_000  # characters of an error in the terminal
+
 # Each use of the flag is a group of name=value pairs, and a further use adds to them: `parse_values(*groups)`.
 Pairs = tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]]
 
@@ -20,7 +24,7 @@ def refusing(program: str) -> Iterator[None]:
     try:
         yield
     except (OSError, TypeError, ValueError) as error:
-        print(f"{program}: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"{program}: {printable(' '.join(str(error).split()), LONGEST)}", file=sys.stderr)
         sys.exit(2)
 
 
@@ -34,10 +38,12 @@ def parse_values(*groups: Iterable[str]) -> dict[str, Any]:
     for pair in chain(*groups):
         name, equals, text = pair.partition("=")
         if not equals or not name.isidentifier():
-            raise ValueError(f"{pair!r} is not of the form name=value")
+            raise ValueError(f"{quote(pair)} is not of the form name=value")
         # Literals only: an argument may come out of a script, and must not be executed.
         try:
             found[name] = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, TypeError):
             found[name] = text
+        except (RecursionError, MemoryError):  # of Python's own parser
+            raise ValueError(f"the value of {name}, {quote(text)}, is nested too deeply") from None
     return found

@@ -20,7 +20,7 @@ import numpy as np
 from numba import config
 
 from llm_envs.engine import drivers, kernels
-from llm_envs.engine.actions import check_actions, is_text, merge_weights
+from llm_envs.engine.actions import as_array, check_actions, check_settings, is_text, merge_weights
 from llm_envs.engine.host_view import HostView, Step
 from llm_envs.engine.levels import LEAVE, ORDERS, level_requests, row_seeds, seeded_states, select
 from llm_envs.engine.snapshot import Saved
@@ -85,7 +85,7 @@ class BatchEnv(HostView, Saved):
             raise ValueError(f"group_size is {group_size}; it must divide num_envs, {num_envs}")
         if threads is not None:
             check_range("threads", threads, 1, config.NUMBA_NUM_THREADS)
-        rewards = tuple(rewards)
+        rewards = check_settings(split, check_actions, rewards, device)
         self._settings: dict[str, Any] = {  # what a copy of this batch is made with
             "device": device, "split": split, "order": order, "group_size": group_size, "weights": weights,
             "rewards": rewards, "threads": threads, "check_actions": check_actions, "autoreset": autoreset,
@@ -188,6 +188,8 @@ class BatchEnv(HostView, Saved):
             RuntimeError: before the first reset.
             ValueError: actions of the wrong dtype, shape or range; no row has moved.
         """
+        if actions is None:
+            raise ValueError("actions are None; only step_rows() steps by what stands in action_buffer")
         self.step_rows(actions)
         return self.tensors
 
@@ -216,10 +218,11 @@ class BatchEnv(HostView, Saved):
         """`step` without its views; without `actions`, by those that stand in `action_buffer` (or `last_action`)."""
         if not self._started:
             raise RuntimeError("reset() must be called before the first step")
+        last = self._actions.copy() if self._terms is not None else None
         if actions is not None:
             self._take(actions)
-        if self._terms is not None:
-            self._step_with_terms()
+        if last is not None:
+            self._step_with_terms(last)
         else:
             self._step_driver(*self._step_arguments)
 
@@ -240,20 +243,21 @@ class BatchEnv(HostView, Saved):
         if is_text(actions):
             actions = self.parse(actions)
         if self._on_host:
-            target, given = self.action_buffer, np.asarray(actions)
-            if self._check_actions:
-                check_actions(self.world, given, target.shape)
+            target, given = self.action_buffer, as_array(actions)
+            check_actions(self.world, given, target.shape, self._check_actions)
             target[...] = given
             return
         import torch
 
         buffer, sent = self.last_action, torch.as_tensor(actions, device=self.device)
-        if self._check_actions:
-            check_actions(self.world, sent.cpu().numpy(), buffer.shape)
-        buffer.copy_(sent.view(buffer.shape))
+        check_actions(self.world, as_array(sent) if self._check_actions else sent, buffer.shape, self._check_actions)
+        buffer.copy_(sent.detach())
 
-    def _step_with_terms(self) -> None:
-        """Step, and add the reward terms; if one of them raises, undo the step and let the exception through."""
+    def _step_with_terms(self, last: Any) -> None:
+        """Step, and add the reward terms; if one of them raises, undo the step and let the exception through.
+
+        `last`: the actions of the step before, which then are the last ones again.
+        """
         saved, values = self.save_buffers(), self._terms.save()
         before = {name: value.clone() for name, value in self.tensors.obs.items()}
         # Rows that begin an episode in this step have no transition: the terms give them 0.
@@ -264,6 +268,7 @@ class BatchEnv(HostView, Saved):
         except BaseException:
             self.load_buffers(saved)
             self._terms.load(values)
+            self._actions.write(last)
             raise
 
     # ------------------------------------------------------------------ copying

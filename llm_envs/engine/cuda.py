@@ -20,6 +20,7 @@ import numpy as np
 from llm_envs.engine import kernels
 from llm_envs.engine.drivers import Drivers
 from llm_envs.engine.jit import plain_python, specialise
+from llm_envs.validation import quote
 
 if importlib.util.find_spec("numba_cuda") is not None:
     from numba import cuda
@@ -37,9 +38,9 @@ STATES = 2  # place of the states among the drivers' arguments
 def require(device: str) -> None:
     """Raise ValueError, with what was given and what is missing, unless a batch can live on `device`."""
     if not re.fullmatch(r"cuda(:\d+)?", device):
-        raise ValueError(f"device is {device!r}; it must be 'cpu', 'cuda' or 'cuda:N'")
+        raise ValueError(f"device is {quote(device)}; it must be 'cpu', 'cuda' or 'cuda:N'")
     if missing := _missing(int(device.partition(":")[2] or 0)):
-        raise ValueError(f"device is {device!r}, but {missing}; device='cpu' works")
+        raise ValueError(f"device is {quote(device)}, but {missing}; device='cpu' works")
 
 
 def _missing(index: int) -> str:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from llm_envs.engine import pictures
-from llm_envs.validation import check_range
+from llm_envs.engine.actions import check_fields
+from llm_envs.validation import check_range, quote
 from llm_envs.world import Row, World
 
 if TYPE_CHECKING:
@@ -111,7 +112,12 @@ class HostView:
         return self._states.tensors[name].cpu().numpy()
 
     def decode(self, obs: Mapping[str, Any]) -> list[str]:
-        """Return observations, (M, ...) arrays or tensors of any device, as M texts; M need not be N."""
+        """Return observations, (M, ...) arrays or tensors of any device, as M texts; M need not be N.
+
+        Raises:
+            ValueError: `obs` has other fields than this world's observations, or not M of each.
+        """
+        check_fields(self.world, obs)
         host = {name: np.asarray(value.cpu() if hasattr(value, "cpu") else value) for name, value in obs.items()}
         # One by one: a world's `decode` takes one row, and texts are for people and judges, not for the training loop.
         count = len(next(iter(host.values())))
@@ -127,7 +133,8 @@ class HostView:
         return ", ".join(f"{name} {value.tolist()}" for name, value in obs.items())
 
     def text(self, row: int) -> str:
-        """Return the observation of row `row` as text."""
+        """Return the observation of row `row` as text; ValueError or TypeError where there is no such row."""
+        check_range("row", row, 0, self.num_envs - 1)
         return self.decode_row(self._row_observation(row))
 
     def parse(self, texts: Sequence[str]) -> np.ndarray:
@@ -140,7 +147,7 @@ class HostView:
             where = "in this configuration" if self._on_host else "on a GPU"
             raise ValueError(f"{self.identity.world_id} reads no text {where}; actions must be numbers")
         if isinstance(texts, str) or len(texts) != self.num_envs:
-            raise ValueError(f"actions are {texts!r}; they must be a list of {self.num_envs} strings, one a row")
+            raise ValueError(f"actions are {quote(texts)}; they must be a list of {self.num_envs} strings, one a row")
         kind = np.dtype(np.int64) if isinstance(self.world.actions, int) else self.world.actions
         assert isinstance(kind, np.dtype), "a command is a number or a record, never a vector"
         return np.array([self.parse_row(text, i) for i, text in enumerate(texts)], kind)  # (N,)
@@ -152,7 +159,7 @@ class HostView:
             ValueError: `text` is no string.
         """
         if not isinstance(text, str):
-            raise ValueError(f"actions[{i}] is {text!r}; it must be a string")
+            raise ValueError(f"actions[{i}] is {quote(text)}; it must be a string")
         parse = self.world.text.parse if self.world.text is not None else None
         assert parse is not None, "callers ask `takes_text` first"
         return parse(text, self.row(i))

@@ -34,7 +34,7 @@ def setup_record(world: World) -> np.dtype:
         num_actions=np.int64,
         num_levels=np.int64,
         stride=np.int64,  # order="sweep": levels between a row's episodes; 0 for order="random"
-        max_steps=np.int32,  # 0 for no time limit
+        max_steps=np.int64,  # 0 for no time limit
         autoreset=np.int32,  # index into AUTORESETS
         low=np.float32,  # range of a continuous action
         high=np.float32,

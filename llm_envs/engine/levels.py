@@ -12,7 +12,7 @@ import numpy as np
 
 from llm_envs.engine.records import without_padding
 from llm_envs.rng import GOLDEN, mix
-from llm_envs.validation import check_choice, check_range, check_seed
+from llm_envs.validation import check_choice, check_range, check_seed, quote
 from llm_envs.world import World
 
 SPLITS = ("train", "validation", "test", "all")
@@ -41,8 +41,9 @@ def select(world: World, split: str | None) -> np.ndarray:
     Raises:
         ValueError: an unknown split, or one that holds none of the pool's levels.
     """
-    split = split or ("all" if world.custom_levels else "train")
-    check_choice("split", split, SPLITS)
+    check_choice("split", split, (None, *SPLITS))
+    if split is None:
+        split = "all" if world.custom_levels else "train"
     if split == "all":
         return without_padding(world.levels)
     # By place, not by index: where the pool grows, no held-out level moves into training.
@@ -62,7 +63,7 @@ def row_seeds(seed: int | Sequence[int], num_envs: int) -> np.ndarray:
         TypeError, ValueError: not an integer from 0 to 2^63 - 1, or not N of them.
     """
     # One by one, so that the error names the seed; NumPy would cut a float off in silence.
-    if isinstance(seed, (list, tuple, np.ndarray)):
+    if isinstance(seed, (list, tuple)) or (isinstance(seed, np.ndarray) and seed.ndim):
         if len(seed) != num_envs:
             raise ValueError(f"seed has {len(seed)} entries; it must be an integer or {num_envs} of them, one a row")
         for one in seed:
@@ -81,7 +82,7 @@ def level_requests(rows: Any, levels: Sequence[int | None] | None, num_envs: int
     requests = np.full(num_envs, DRAW, np.int64)
     if levels is not None:
         if isinstance(levels, str) or not hasattr(levels, "__len__") or len(levels) != num_envs:
-            raise ValueError(f"levels is {levels!r}; it must be a list of {num_envs} levels, one a row")
+            raise ValueError(f"levels is {quote(levels)}; it must be a list of {num_envs} levels, one a row")
         for i, level in enumerate(levels):
             # None, or -1 for callers that keep their levels in an array, asks for the stream's next level.
             if level is not None and level != DRAW:

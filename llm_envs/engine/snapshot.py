@@ -15,6 +15,7 @@ import numpy as np
 
 from llm_envs.engine.jit import fingerprint
 from llm_envs.engine.records import Records
+from llm_envs.validation import quote
 from llm_envs.world import World
 
 MAGIC = b"llm-envs snapshot 1\n"
@@ -57,7 +58,9 @@ def unpack(raw: bytes, header: dict, sizes: list[int]) -> list[bytes]:
         raise ValueError("the snapshot's header cannot be read") from error
     if differing:
         name = differing[0]
-        raise ValueError(f"the snapshot is of another batch: its {name} is {found.get(name)!r}, not {header[name]!r}")
+        raise ValueError(
+            f"the snapshot is of another batch: its {name} is {quote(found.get(name))}, not {quote(header[name])}"
+        )
     if len(raw) != start + length + sum(sizes) + 4:
         raise ValueError(f"the snapshot has {len(raw)} bytes, not {start + length + sum(sizes) + 4}")
     # The parts' ends, from the header's on; a part lies between each two of them.

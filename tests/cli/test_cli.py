@@ -150,6 +150,11 @@ def test_check_prints_ok_or_which_invariant_is_broken(run, monkeypatch):
         (("play", "Text/Coin-v0", "--set", "level=0"), "level is 0; it must be from 1 to 100"),
         (("play", "Tokens/Copy-v0", "--seed", "-1"), "seed is -1"),
         (("check", "Tokens/Copy-v0", "--set", "length"), "'length' is not of the form name=value"),
+        (("info", "Tokens/Copy-v0", "--set", f"length={'-' * 100_000}1"), "the value of length, '-----"),
+        (("info", "Tokens/Copy-v0", "--set", f"length={'[' * 1000}"), "length must be an integer, not '[[["),
+        (("info", "Tokens/Copy-v0", "--set", "length={[]: 1}"), "length must be an integer, not '{[]: 1}'"),
+        (("info", "Tokens/Copy-v0", "--set", "task=\x1b[31mred"), "task is '\\x1b[31mred'; it must be one of"),
+        (("info", "\x1b[2J"), "there is no world '\\x1b[2J'"),
         (("bench", "Tokens/Copy-v0", "--num-envs", "0"), "num_envs is 0"),
     ],
 )

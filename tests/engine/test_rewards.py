@@ -166,10 +166,12 @@ def test_an_error_leaves_the_batch_as_it_was_and_usable(kind):
     for one in (batch, twin):
         one.step(actions)
     before, logged = batch.save_buffers(), {k: v.clone() for k, v in batch.tensors.signals.items()}
+    last = batch.last_action.clone()
     armed.append(True)
     with pytest.raises(error, match=match):
         batch.step(torch.tensor([END, END, ZERO]))
     assert batch.save_buffers() == before
+    assert torch.equal(batch.last_action, last)
     assert all(torch.equal(batch.tensors.signals[name], value) for name, value in logged.items())
     armed.clear()
     for _ in range(5):

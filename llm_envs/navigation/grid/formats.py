@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from llm_envs.navigation.grid.cells import LONGEST, Legend
+from llm_envs.validation import quote
 
 
 def read_map(given: Any, legend: Legend, once: Mapping[str, int], where: str) -> np.ndarray:
@@ -26,7 +27,7 @@ def read_map(given: Any, legend: Legend, once: Mapping[str, int], where: str) ->
         ValueError: says what was found at which line and column, and what is allowed. Both count from 1; columns count
             the characters of a text, the tiles of an array.
     """
-    tiles, unit = (_from_text(given, legend, where), 2) if isinstance(given, str) else (np.asarray(given), 1)
+    tiles, unit = (_from_text(given, legend, where), 2) if isinstance(given, str) else (_from_lists(given, where), 1)
     if tiles.ndim != 3 or tiles.shape[2] != 3 or tiles.dtype.kind not in "iu":
         raise ValueError(
             f"{where} has shape {tiles.shape}, dtype {tiles.dtype}; it must be (width, height, 3) integers"
@@ -56,6 +57,14 @@ def read_map(given: Any, legend: Legend, once: Mapping[str, int], where: str) ->
     return tiles.astype(np.uint8)
 
 
+def _from_lists(given: Any, where: str) -> np.ndarray:
+    """Return an array or nested lists as an array."""
+    try:
+        return np.asarray(given)
+    except (TypeError, ValueError, RecursionError) as error:  # NumPy: lists of different lengths
+        raise ValueError(f"{where} is {quote(given)}; it must be a text, or an array of tiles") from error
+
+
 def _from_text(text: str, legend: Legend, where: str) -> np.ndarray:
     """Return the tiles of a text; empty lines before and after the map do not count."""
     lines = text.strip("\n").split("\n")
@@ -71,7 +80,7 @@ def _from_text(text: str, legend: Legend, where: str) -> np.ndarray:
             tile = line[2 * x : 2 * x + 2]
             if tile not in legend:
                 raise ValueError(
-                    f"{where}, line {y + 1}, column {2 * x + 1}: found {tile!r}; "
+                    f"{where}, line {y + 1}, column {2 * x + 1}: found {quote(tile)}; "
                     f"allowed are {', '.join(map(repr, legend))}"
                 )
             tiles[x, y] = legend[tile]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from llm_envs.validation import check_range
+from llm_envs.validation import check_list, check_range, quote
 from llm_envs.world import Row, record
 
 UNITS = 2.0**23  # lengths are multiples of 1 / UNITS
@@ -79,14 +79,17 @@ def random_levels(pool: int, count: int, step_size: float, tolerance: float) -> 
 
 def custom_levels(given: Sequence[Mapping], count: int, tolerance: float) -> np.ndarray:
     """Return a user's levels with room for `count` obstacles or what they need; ValueError names the first bad one."""
+    check_list("levels", given, "dicts of start, goal and, if wanted, obstacles", 1)
     for i, one in enumerate(given):
         if not isinstance(one, Mapping) or not {"start", "goal"} <= set(one) <= {"start", "goal", "obstacles"}:
-            raise ValueError(f"levels[{i}] is {one!r}; it must be a dict of start, goal and, if wanted, obstacles")
+            raise ValueError(f"levels[{i}] is {quote(one)}; it must be a dict of start, goal and, if wanted, obstacles")
+        check_list(f"levels[{i}] obstacles", one.get("obstacles", ()), "rectangles (left, bottom, right, top)")
     levels = np.zeros(len(given), level_record(max([count, *(len(one.get("obstacles", ())) for one in given)])))
     for i, one in enumerate(given):
         corners = {f"obstacles[{k}]": corners for k, corners in enumerate(one.get("obstacles", ()))}
         for name, numbers in {"start": one["start"], "goal": one["goal"], **corners}.items():
             expected = 4 if name in corners else 2
+            check_list(f"levels[{i}] {name}", numbers, "numbers")
             if len(numbers) != expected:
                 raise ValueError(f"levels[{i}] {name} has {len(numbers)} numbers; it must have {expected}")
             for number in numbers:

@@ -39,7 +39,7 @@ from llm_envs.navigation.grid.formats import bit_lines, read_map
 from llm_envs.navigation.grid.planning import shortest_walk
 from llm_envs.navigation.grid.render import draw_image, draw_text, from_view
 from llm_envs.navigation.grid.view import ahead, spread
-from llm_envs.validation import check_choice, check_range
+from llm_envs.validation import check_choice, check_list, check_range, check_switch
 from llm_envs.world import Display, Row, Rules, TextInterface, World, record, state_record, values
 
 ACTIONS = ("left", "right", "forward", "pickup", "drop", "toggle", "done")
@@ -158,6 +158,7 @@ def custom_maps(given: Sequence) -> np.ndarray:
     """Return a user's maps as levels; ValueError names the first bad one."""
     if isinstance(given, str):
         raise ValueError("levels is one text; it must be a list of maps")
+    check_list("levels", given, "maps", 1)
     levels = np.zeros(len(given), LEVEL)
     for i, one in enumerate(given):
         tiles = read_map(one, LEGEND, ONCE, f"levels[{i}]")
@@ -181,7 +182,7 @@ def four_rooms(
     check_choice("size", size, tuple(range(5, LONGEST, 2)))
     check_range("view", view, 3, 15)
     check_choice("view", view, tuple(range(3, 16, 2)))
-    check_choice("see_through", see_through, (False, True))
+    check_switch("see_through", see_through)
     check_range("pool", pool, 1, 2**18)
     check_range("max_steps", max_steps, 1, 2**30)
     return World(

@@ -7,6 +7,7 @@ from llm_envs.text.language.pieces import CONTINUATION, HEADER, Vocabulary, spli
 from llm_envs.text.language.templates import Template
 from llm_envs.text.model.game import CONTAINERS, FIXED, SUPPORTERS, Game, kind_of
 from llm_envs.text.records.numbering import Numbers
+from llm_envs.text.records.state import TABLES, too_large
 
 LONGEST_NAME = 64  # pieces
 
@@ -34,6 +35,9 @@ class Texts:
         programs += [_describe_thing(game, numbers, thing) for thing in numbers.things]
         programs.append(Template(numbers))
         programs[-1].substitute(game.objective)
+        code = sum(one.length for one in programs)
+        if code > TABLES[-1]["code"]:  # said before runs of tokens are looked for in each other
+            raise too_large(game.name, "code", code)
         literals = {literal.run for one in programs for literal in one.literals().values()}
         # A door's name, which no "the" precedes, attaches itself: the continuation of its first piece is in front.
         doors = {
@@ -42,7 +46,10 @@ class Texts:
             if kind_of(thing) == "d"
         }
         # All runs of tokens of the level in one, in which equal or contained ones take space once.
-        self.run, places = program.share({*literals, *self.names, *doors.values(), *self.commands})
+        most = TABLES[-1]["tokens"]
+        self.run, places = program.share({*literals, *self.names, *doors.values(), *self.commands}, most)
+        if len(self.run) > most:
+            raise too_large(game.name, "tokens", len(self.run))
         self.starts, self.code = [], list[int]()
         for one in programs:
             self.starts.append(len(phrases.CODE) + len(self.code))  # an address: those of replies come first

@@ -31,7 +31,7 @@ import numpy as np
 from llm_envs.text.authoring.builder import Maker
 from llm_envs.text.interface.world import text_game
 from llm_envs.text.model.game import Game
-from llm_envs.validation import check_range
+from llm_envs.validation import check_range, quote
 
 SIGNS = {"+": "plus", "-": "minus", "*": "times"}
 CHOICES = 4  # bags, one of them right
@@ -44,9 +44,11 @@ def arithmetic(seed: int, digits: int = 1, operations: str = "+-*") -> Game:
     """Make the game of this seed; see the module for the arguments."""
     check_range("digits", digits, 1, 4)
     if not isinstance(operations, str):
-        raise TypeError(f"operations must be a string of the signs +, - and *, not {operations!r}")
+        raise TypeError(f"operations must be a string of the signs +, - and *, not {quote(operations)}")
     if not operations or len(set(operations)) < len(operations) or set(operations) - set(SIGNS):
-        raise ValueError(f"operations is {operations!r}; it must be one or more of the signs +, - and *, each once")
+        raise ValueError(
+            f"operations is {quote(operations)}; it must be one or more of the signs +, - and *, each once"
+        )
     maker = Maker("arithmetic", "base", np.random.default_rng(seed))
     a, b, sign = problem(maker, digits, operations)
     right = solve(a, b, sign)

@@ -137,8 +137,10 @@ def cooking(
 
 def choose_settings(given: dict[str, Any], preset: str, rng: np.random.Generator) -> dict[str, Any]:
     """Return what is given, checked, or else what the preset stands for."""
+    check_choice("preset", preset, ("", *PRESETS))
+    for name in ("cook", "cut", "open", "drop"):
+        check_switch(name, given[name])
     if preset:
-        check_choice("preset", preset, tuple(PRESETS))
         # A default cannot be told from an argument left out, so it may be given beside a preset.
         further = [name for name, value in given.items() if value != DEFAULTS[name]]
         if further:
@@ -149,6 +151,4 @@ def choose_settings(given: dict[str, Any], preset: str, rng: np.random.Generator
     check_range("take", given["take"], 0, given["recipe"])
     check_range("go", given["go"], 1, 12)
     check_choice("go", given["go"], tuple(ROOMS))
-    for name in ("cook", "cut", "open", "drop"):
-        check_switch(name, given[name])
     return given

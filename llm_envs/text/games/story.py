@@ -37,7 +37,8 @@ from collections.abc import Sequence
 from os import PathLike
 
 from llm_envs.text.formats.story.read import load_story
-from llm_envs.text.interface.world import games_world
+from llm_envs.text.interface.world import check_interface, games_world
+from llm_envs.validation import check_list, check_path
 from llm_envs.world import World
 
 __all__ = ["BUILT_IN", "load_story", "story"]
@@ -81,8 +82,13 @@ def story(
     """Build the world; see the module for the arguments."""
     if isinstance(stories, (str, PathLike)):
         raise TypeError("stories must be a list of paths or YAML texts; put the one you gave into a list")
-    if stories is not None and not len(stories):
-        raise ValueError("stories is empty; give at least one, or None for the story that comes with the package")
+    check_interface(observation, action, mask, shows, facts, window, max_steps)
+    if stories is not None:
+        check_list("stories", stories, "paths or YAML texts")
+        if not len(stories):
+            raise ValueError("stories is empty; give at least one, or None for the story that comes with the package")
+        for i, one in enumerate(stories):
+            check_path(f"stories[{i}]", one)
     games = [
         load_story(text_or_path, f"stories[{i}]" if "\n" in str(text_or_path) else "")
         for i, text_or_path in enumerate([BUILT_IN] if stories is None else stories)

@@ -46,9 +46,10 @@ from pathlib import Path
 
 from llm_envs.text.formats.textworld.read import load
 from llm_envs.text.games.key_quest import key_quest
-from llm_envs.text.interface.world import games_world
+from llm_envs.text.interface.world import check_interface, games_world
 from llm_envs.text.model.game import Game
 from llm_envs.text.model.validation import check
+from llm_envs.validation import check_list, check_path, quote
 from llm_envs.world import World
 
 BUILT_IN = 8  # games that stand in for the user's
@@ -65,9 +66,11 @@ def world(
     max_steps: int = 500,
 ) -> World:
     """Build the world; see the module for the arguments."""
-    if games is not None and (isinstance(games, str) or not isinstance(games, Sequence)):
-        given = "one Game" if isinstance(games, Game) else repr(games)
-        raise TypeError(f"games is {given}; it must be a list of paths or games")
+    check_interface(observation, action, mask, shows, facts, window, max_steps)
+    if isinstance(games, Game):
+        raise TypeError("games is one Game; it must be a list of paths or games")
+    if games is not None:
+        check_list("games", games, "paths or games", 1)
     return games_world(
         built_in() if games is None else [read(game, f"games[{k}]") for k, game in enumerate(games)],
         observation=observation,
@@ -84,9 +87,10 @@ def world(
 def read(game: str | Path | Game, where: str) -> Game:
     """Return a game of a file, or one that was given as it is, after checking it; `where` is its name in errors."""
     if isinstance(game, (str, Path)):
+        check_path(where, game)
         return load(game)
     if not isinstance(game, Game):
-        raise TypeError(f"{where} is {game!r}; it must be a path or a Game")
+        raise TypeError(f"{where} is {quote(game)}; it must be a path or a Game")
     check(game, where)
     return game
 

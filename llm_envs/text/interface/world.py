@@ -1,8 +1,8 @@
 """Games as worlds: `games_world` for any games, and `text_game`, which makes a builder of a generator of games."""
 
 import inspect
-from collections.abc import Callable, Collection, Hashable, Sequence
-from functools import cache, lru_cache, wraps
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cache, wraps
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -12,6 +12,7 @@ from llm_envs.text.compiler.pool import Pool, compile_games
 from llm_envs.text.interface.actions import reset_game, reset_listed, step_index, step_listed, step_word
 from llm_envs.text.interface.expert import Solutions
 from llm_envs.text.interface.masks import mask_commands, mask_list, mask_nothing, mask_words
+from llm_envs.text.interface.pools import Pools
 from llm_envs.text.interface.strings import StringInterface
 from llm_envs.text.interface.transcript import write_state, write_turn, write_word
 from llm_envs.text.interface.typed_actions import COMMAND, step_text
@@ -20,9 +21,10 @@ from llm_envs.text.language.pieces import TranscriptReader, tokenizer
 from llm_envs.text.language.render import SHOW_DESCRIPTION, SHOW_INVENTORY
 from llm_envs.text.language.turn_length import longest_turn
 from llm_envs.text.model.game import Game
+from llm_envs.text.model.validation import check
 from llm_envs.text.records import codes
 from llm_envs.text.records.state import state_kind
-from llm_envs.validation import check_choice, check_range, check_switch, power_of_two
+from llm_envs.validation import check_choice, check_range, check_switch, power_of_two, quote
 from llm_envs.world import Display, Row, Rules, TextInterface, Transcript, World, record, values
 
 OBSERVATIONS, ACTIONS = ("tokens", "text", "state"), ("tokens", "index", "admissible", "text")
@@ -53,20 +55,11 @@ def games_world(
         ValueError: an argument out of range, or a game that the layout has no space for.
         TypeError: an argument of another type.
     """
+    check_interface(observation, action, mask, shows, facts, window, max_steps)
+    if not isinstance(games, Pool):
+        for k, game in enumerate(games):  # compiled rules trust what they read: nothing reaches them unchecked
+            check(game, f"games[{k}]")
     pool = games if isinstance(games, Pool) else compile_games(games)
-    check_choice("observation", observation, OBSERVATIONS)
-    check_choice("action", action, ACTIONS)
-    check_choice("mask", mask, MASKS)
-    if mask == "none" and action not in ("tokens", "index"):
-        raise ValueError(f"mask='none' is for actions 'tokens' and 'index'; action is {action!r}")
-    check_switch("facts", facts)
-    if facts and "text" not in (observation, action):
-        raise ValueError("facts are reported in `info`, which needs observation='text' or action='text'")
-    check_range("max_steps", max_steps, 0, 2**24)
-    if not isinstance(shows, Collection):
-        raise TypeError(f"shows is {shows!r}; it must be a list of {' and '.join(map(repr, SHOWS))}, or empty")
-    for name in (shows,) if isinstance(shows, str) else shows:
-        check_choice("shows", name, tuple(SHOWS))
     included = sum(bit for name, bit in SHOWS.items() if name in shows)
     # Sizes come from the whole pool: every row of a batch may play any of its games.
     words = int(pool.levels["command_words"].max())  # of the longest command
@@ -120,6 +113,26 @@ def games_world(
         display=Display(action_names=tuple(next(iter(pool.symbols.values())).commands) if action == "text" else ()),
         solution=Solutions(pool, action, listed),
     )
+
+
+def check_interface(
+    observation: Any, action: Any, mask: Any, shows: Any, facts: Any, window: Any, max_steps: Any
+) -> None:
+    """Raise unless the arguments that all text games share are right; this needs no games, and takes no time."""
+    check_choice("observation", observation, OBSERVATIONS)
+    check_choice("action", action, ACTIONS)
+    check_choice("mask", mask, MASKS)
+    if mask == "none" and action not in ("tokens", "index"):
+        raise ValueError(f"mask='none' is for actions 'tokens' and 'index'; action is {action!r}")
+    check_switch("facts", facts)
+    if facts and "text" not in (observation, action):
+        raise ValueError("facts are reported in `info`, which needs observation='text' or action='text'")
+    check_range("window", window, 0, LARGEST_WINDOW)
+    check_range("max_steps", max_steps, 0, 2**24)
+    if not isinstance(shows, Collection) or isinstance(shows, (Mapping, bytes, np.ndarray)):
+        raise TypeError(f"shows is {quote(shows)}; it must be a list of {' and '.join(map(repr, SHOWS))}, or empty")
+    for name in (shows,) if isinstance(shows, str) else shows:
+        check_choice("shows", name, tuple(SHOWS))
 
 
 def checked_window(window: int, longest: int) -> int:
@@ -208,11 +221,9 @@ def text_game(pool: int = 100, max_steps: int = 50) -> Callable[[Callable[..., G
         def builder(**options: Any) -> World:
             # What is left in `options` are the generator's own.
             settings = {name: options.pop(name, value) for name, value in common.items()}
-            # `made` keeps pools by their options, so these must be hashable.
-            for name, value in options.items():
-                if not isinstance(value, Hashable):
-                    raise TypeError(f"{name} is {value!r}; it must be a number, a truth value or a string")
-            return games_world(made(generate, settings.pop("pool"), **options), **settings)
+            count = settings.pop("pool")
+            check_interface(**settings)
+            return games_world(made(generate, count, **options), **settings)
 
         builder.__doc__ = "Build the world; see the module for the arguments."
         # Of **options, `registration.build` could not tell a misspelt keyword from a right one.
@@ -222,12 +233,22 @@ def text_game(pool: int = 100, max_steps: int = 50) -> Callable[[Callable[..., G
     return decorate
 
 
-# typed=True: 1 and True are equal but not the same option to a generator that checks types.
-@lru_cache(maxsize=32, typed=True)
+_pools = Pools()
+
+
 def made(generate: Callable[..., Game], count: int, **options: Any) -> Pool:
-    """Return the compiled games of seeds 0 .. count - 1; a larger pool begins with the smaller one."""
+    """Return the compiled games of seeds 0 .. count - 1; a larger pool begins with the smaller one.
+
+    Raises:
+        TypeError, ValueError: `count`, which users call `pool`, or an option of the generator is wrong.
+    """
     check_range("pool", count, 1, LARGEST_POOL)
-    return compile_games([generate(seed, **options) for seed in range(count)])
+    for name, value in options.items():
+        if not isinstance(value, (str, int, float, np.generic)):
+            raise TypeError(f"{name} is {quote(value)}; it must be a number, a truth value or a string")
+    # With their types: 1 and True are equal but not the same option to a generator that checks types.
+    key = (generate, int(count), *sorted((name, type(value).__name__, value) for name, value in options.items()))
+    return _pools.get(key, lambda: compile_games([generate(seed, **options) for seed in range(count)]))
 
 
 INTERFACES = {  # action -> reset, step, what is appended to the transcript, mask, validity

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from llm_envs.text.language import replies
 from llm_envs.text.model.game import DIRECTIONS
 from llm_envs.validation import power_of_two
-from llm_envs.vocabulary import END, SPECIAL
+from llm_envs.vocabulary import END, SPECIAL, UNKNOWN
 from llm_envs.world import Row
 
 CONTINUATION = "##"  # in front of a piece that no white space separates from the one before
@@ -50,7 +50,7 @@ def tokenizer(pieces: Sequence[str]) -> Tokenizer:
     # WordPiece takes the longest known prefix of a word; a limit on a word's length would turn long ones into <pad>.
     made = Tokenizer(
         models.WordPiece(
-            ids, unk_token=SPECIAL[0], continuing_subword_prefix=CONTINUATION, max_input_chars_per_word=1_000_000
+            ids, unk_token=UNKNOWN, continuing_subword_prefix=CONTINUATION, max_input_chars_per_word=1_000_000
         )
     )
     made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()

@@ -107,6 +107,11 @@ class Program:
             jump.target = len(self.steps)
         self._last_bound = len(self.steps)
 
+    @property
+    def length(self) -> int:
+        """How many numbers `assemble` returns."""
+        return sum(length_of(step.op, len(step.conditions)) for step in self.steps) + length_of(END)
+
     def literals(self) -> dict[int, Literal]:
         """Return the pieces of each literal, by the number of its step.
 
@@ -160,8 +165,12 @@ class Program:
         return [*code, END]
 
 
-def share(runs: Iterable[tuple[str, ...]]) -> tuple[list[str], dict[tuple[str, ...], int]]:
-    """Return one run of pieces that contains all of these, and where each is; a part of another takes no space."""
+def share(runs: Iterable[tuple[str, ...]], most: int = 2**31) -> tuple[list[str], dict[tuple[str, ...], int]]:
+    """Return one run of pieces that contains all of these, and where each is; a part of another takes no space.
+
+    Once it is longer than `most` the rest is left out, and has no place: a search through it for every run would take
+    time that grows with its square.
+    """
     # A letter for each piece: then str.find searches runs of pieces, in C.
     letters: dict[str, str] = {}
     whole, places = "", {}
@@ -170,6 +179,8 @@ def share(runs: Iterable[tuple[str, ...]]) -> tuple[list[str], dict[tuple[str, .
         text = "".join([letters.setdefault(piece, chr(len(letters) + 1)) for piece in run])
         at = whole.find(text)
         if at < 0:
+            if len(whole) > most:
+                break
             at = len(whole)
             whole += text
         places[run] = at

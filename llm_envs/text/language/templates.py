@@ -19,6 +19,7 @@ from llm_envs.text.language.pieces import SLOT
 from llm_envs.text.language.program import Condition, Program, Step
 from llm_envs.text.model.game import CONTAINERS, SUPPORTERS, kind_of
 from llm_envs.text.records.numbering import Numbers
+from llm_envs.validation import quote
 
 LOCK_WORDS = {"open": program.IS_OPEN, "closed": program.IS_SHUT, "locked": program.IS_LOCKED}
 CHANGING_NAMES = ("f", "meal")  # types whose printed names say how they are cooked and cut
@@ -133,7 +134,9 @@ class Template(Program):
             # Inform's bare "[if open]" asks about the thing described.
             lock = found["lock"] or self.owner
             if lock not in self.numbers.locks or kind_of(lock) in SUPPORTERS:
-                raise self._error(f"if {text}", f"asks for the state of {lock!r}, which is no container and no door")
+                raise self._error(
+                    f"if {text}", f"asks for the state of {quote(lock)}, which is no container and no door"
+                )
             return LOCK_WORDS[state], self.numbers.locks[lock]
         holder = self._holder(found["holder"] or found["empty"], found["where"] or "in", f"if {text}")
         return (program.HAS_SOME if found["some"] == "something" else program.HAS_NONE), self.numbers.holders[holder]
@@ -141,9 +144,9 @@ class Template(Program):
     def _holder(self, holder: str, where: str, words: str) -> str:
         kinds, name = (SUPPORTERS, "supporter") if where == "on" else (CONTAINERS, "container")
         if holder not in self.numbers.fixed or kind_of(holder) not in kinds:
-            raise self._error(words, f"names {holder!r}, which is no {name} of this game")
+            raise self._error(words, f"names {quote(holder)}, which is no {name} of this game")
         return holder
 
     def _error(self, words: str, why: str, bare: bool = False) -> ValueError:
-        quoted = words if bare else f"[{words}]"
-        return ValueError(f"the text of {self.owner or 'the objective'}: {quoted} {why}")
+        quoted = quote(words)[1:-1]
+        return ValueError(f"the text of {self.owner or 'the objective'}: {quoted if bare else f'[{quoted}]'} {why}")

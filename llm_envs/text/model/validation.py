@@ -7,8 +7,9 @@ from typing import NoReturn
 
 from llm_envs.text.model.fact_types import DOOR, EXCLUSIVE, FACTS, GONE, KINDS, LOCK_STATES, PART, ROOM, SLOT, WAYS
 from llm_envs.text.model.game import FIXED, PORTABLE, THEMES, Fact, Game, Thing, kind_of
-from llm_envs.text.model.limits import LARGEST, LARGEST_REWARD, LONGEST_NAME, LONGEST_TEXT
+from llm_envs.text.model.limits import LARGEST, LARGEST_REWARD, LONGEST_NAME, LONGEST_TEXT, MOST_FACTS, MOST_SYNONYMS
 from llm_envs.text.model.reachability import Reach, is_constant
+from llm_envs.validation import printable, quote
 
 LIMITS = {"rooms": (ROOM, LARGEST["rooms"]), "fixed things": (FIXED, LARGEST["fixed"]),
           "portable things": (PORTABLE, LARGEST["portables"]), "doors": (DOOR, LARGEST["doors"]),
@@ -35,7 +36,9 @@ class _Check:
 
     def run(self) -> None:
         if self.game.theme not in THEMES:
-            self.fail("theme", f"{self.game.theme!r} is unknown; it must be one of {', '.join(THEMES)}")
+            self.fail("theme", f"{quote(self.game.theme)} is unknown; it must be one of {', '.join(THEMES)}")
+        if len(self.game.facts) > MOST_FACTS:
+            self.fail("facts", f"{len(self.game.facts)} of them; at most {MOST_FACTS} are possible")
         self.things()
         self.names()
         self.texts()
@@ -55,7 +58,8 @@ class _Check:
 
     def fail(self, what: str, reason: str) -> NoReturn:
         thing = self.game.things.get(what)
-        raise ValueError(f"{self.source}: {what}{f' ({thing.name})' if thing and thing.name else ''}: {reason}")
+        name = f" ({quote(thing.name)[1:-1]})" if thing and thing.name else ""
+        raise ValueError(printable(f"{self.source}: {quote(what)[1:-1]}{name}: {reason}"))
 
     def named(self, *names: str) -> Iterator[Fact]:
         return (fact for fact in self.game.facts if fact[0] in names)
@@ -65,9 +69,11 @@ class _Check:
         for key, thing in self.game.things.items():
             kind, _, number = key.rpartition("_")
             if key != thing.id:
-                self.fail(key, f"its entry has the id {thing.id!r}")
+                self.fail(key, f"its entry has the id {quote(thing.id)}")
             if kind not in kinds:
-                self.fail(key, f"type {kind!r} is unknown in theme {self.game.theme!r}; known are {', '.join(kinds)}")
+                self.fail(
+                    key, f"type {quote(kind)} is unknown in theme {self.game.theme!r}; known are {', '.join(kinds)}"
+                )
             if not NUMBER.fullmatch(number):
                 self.fail(key, "an id must be a type, an underscore and a number below 10000")
         for what, (kinds, most) in LIMITS.items():
@@ -84,10 +90,12 @@ class _Check:
             owners[name] = thing.id
         for thing in self.game.of_kind(*PORTABLE, *FIXED, "d", "r"):
             self.name(thing, thing.name, "name")
+            if len(thing.synonyms) > MOST_SYNONYMS:
+                self.fail(thing.id, f"has {len(thing.synonyms)} synonyms; at most {MOST_SYNONYMS} are possible")
             for word in thing.synonyms:
                 self.name(thing, word, "synonym")
             if thing.indefinite and not (thing.indefinite.isascii() and thing.indefinite.isalpha()):
-                self.fail(thing.id, f"indefinite article {thing.indefinite!r}; it must be one word of letters")
+                self.fail(thing.id, f"indefinite article {quote(thing.indefinite)}; it must be one word of letters")
         # A name such as "box on table" makes "put key on box on table" ambiguous.
         for word in ("from", "into", "on", "with"):
             if any(f" {word} " in name for name in owners):
@@ -102,7 +110,7 @@ class _Check:
         if not name.isprintable() or name != " ".join(name.split()) or any(mark in name for mark in '[]"'):
             self.fail(
                 thing.id,
-                f"{what} {name!r} must be printable words with single spaces, without square brackets or quotes",
+                f"{what} {quote(name)} must be printable words with single spaces, without square brackets or quotes",
             )
 
     def texts(self) -> None:
@@ -118,10 +126,10 @@ class _Check:
     def fact(self, fact: Fact, where: str) -> None:
         shapes = FACTS[self.game.theme].get(fact[0])
         if shapes is None:
-            self.fail(where, f"fact {fact[0]!r} is unknown in theme {self.game.theme!r}")
+            self.fail(where, f"fact {quote(fact[0])} is unknown in theme {self.game.theme!r}")
         for one in fact[1:]:
             if one not in self.game.things and one not in ("P", "I", "RECIPE"):
-                self.fail(where, f"there is no {one!r}")
+                self.fail(where, f"there is no {quote(one)}")
         kinds = [kind_of(one) for one in fact[1:]]
         if not any(len(shape) == len(kinds) and all(map(tuple.__contains__, shape, kinds)) for shape in shapes):
             allowed = " or ".join(f"({', '.join('|'.join(part) for part in shape)})" for shape in shapes)
@@ -215,11 +223,15 @@ class _Check:
     def quests(self) -> None:
         if len(self.game.quests) > LARGEST["quests"]:
             self.fail("quests", f"{len(self.game.quests)} of them; at most {LARGEST['quests']} are possible")
+        events = [event for quest in self.game.quests for event in (*quest.win, *quest.fail)]
+        for what, count in (("events", len(events)), ("conditions", sum(map(len, events)))):
+            if count > LARGEST[what]:  # said before each of them is looked at
+                self.fail("quests", f"they have {count} {what}; at most {LARGEST[what]} are possible")
         for number, quest in enumerate(self.game.quests):
             where = f"quest {number}"
             if type(quest.reward) is not int or abs(quest.reward) > LARGEST_REWARD:
                 self.fail(
-                    where, f"reward {quest.reward!r}; it must be an int from {-LARGEST_REWARD} to {LARGEST_REWARD}"
+                    where, f"reward {quote(quest.reward)}; it must be an int from {-LARGEST_REWARD} to {LARGEST_REWARD}"
                 )
             if not quest.win and not quest.fail:
                 self.fail(where, "has neither win nor fail events")

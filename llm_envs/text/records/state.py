@@ -16,6 +16,7 @@ import numpy as np
 
 from llm_envs.text.model.limits import LARGEST
 from llm_envs.text.records import codes
+from llm_envs.validation import printable
 from llm_envs.world import record, state_record
 
 
@@ -43,14 +44,20 @@ STATES = (
 TABLES = tuple(
     {
         "quests": LARGEST["quests"],
-        "events": 32 * k,
-        "conditions": 64 * k,
+        "events": LARGEST["events"] * k // 16,
+        "conditions": LARGEST["conditions"] * k // 16,
         "commands": 320 * k,
         "code": 640 * k,
         "tokens": 1536 * k,
     }
     for k in (4, 16)
 )
+
+
+def too_large(game: str, name: str, need: int) -> ValueError:
+    """Return the error that a game needs (at least) so much of a field of `Size`, more than the largest one has."""
+    most = {**STATES[-1], **TABLES[-1]}[name]
+    return ValueError(f"{printable(game)} has {need} {name}, {need - most} more than the {most} a game may have")
 
 
 def size_for(needs: Sequence[tuple[str, dict[str, int]]]) -> Size:
@@ -65,9 +72,7 @@ def size_for(needs: Sequence[tuple[str, dict[str, int]]]) -> Size:
         for game, need in needs:
             for name, most in choices[-1].items():
                 if need[name] > most:
-                    raise ValueError(
-                        f"{game} has {need[name]} {name}, {need[name] - most} more than the {most} a game may have"
-                    )
+                    raise too_large(game, name, need[name])
         # One size for the pool, since its levels are one array.
         worst = {name: max((need[name] for _, need in needs), default=0) for name in choices[0]}
         chosen |= next(size for size in choices if all(worst[name] <= size[name] for name in size))

@@ -17,6 +17,7 @@ from llm_envs.engine.jit import cached, plain_python, specialise
 from llm_envs.text.compiler.plan import Plan
 from llm_envs.text.compiler.tables import write_level
 from llm_envs.text.model.game import Game
+from llm_envs.text.model.validation import check
 from llm_envs.text.records import codes
 from llm_envs.text.records.state import Size, level_kind, state_kind
 from llm_envs.text.rules.turn import begin_game
@@ -53,8 +54,9 @@ def solve(game: Game, *, limit: int = 1_000_000) -> Solution | None:
         limit: the most states that one search may expand; there are at most four, each greedier than the one before.
 
     Raises:
-        ValueError: `limit` is out of range, or the game does not fit into the largest layout.
+        ValueError: `limit` is out of range, or the game is not sound or does not fit into the largest layout.
     """
+    check(game)
     plan = Plan(game)
     level = np.zeros(1, LEVEL)
     write_level(level[0], plan)

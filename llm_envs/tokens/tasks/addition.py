@@ -26,7 +26,7 @@ import numpy as np
 from numba import njit
 
 from llm_envs.engine.transcript import append_token, clear_tokens
-from llm_envs.validation import check_range, check_switch
+from llm_envs.validation import check_list, check_range, check_switch, quote
 from llm_envs.vocabulary import END, PAD, character_tokenizer
 from llm_envs.world import Row, Rules, TextInterface, Transcript, World, record, state_record, values
 
@@ -133,9 +133,10 @@ def problems(pool: int, low: int, high: int) -> np.ndarray:
 
 def custom_problems(pairs: Sequence, count: int) -> np.ndarray:
     """Return a user's pairs as an array; ValueError or TypeError names the first bad one."""
+    check_list("levels", pairs, "pairs (a, b)", 1)
     for i, pair in enumerate(pairs):
-        if not isinstance(pair, (tuple, list, np.ndarray)) or len(pair) != 2:
-            raise ValueError(f"levels[{i}] is {pair!r}; it must be a pair (a, b)")
+        if not isinstance(pair, (tuple, list, np.ndarray)) or np.shape(pair)[:1] != (2,):
+            raise ValueError(f"levels[{i}] is {quote(pair)}; it must be a pair (a, b)")
         for number in pair:
             check_range(f"a number of levels[{i}]", number, 0, count - 1)
     return np.array(pairs, np.int64).reshape(-1, 2)

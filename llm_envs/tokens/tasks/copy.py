@@ -24,7 +24,7 @@ import numpy as np
 from numba import njit
 
 from llm_envs.engine.transcript import append_token, clear_tokens
-from llm_envs.validation import check_choice, check_range
+from llm_envs.validation import check_choice, check_list, check_range
 from llm_envs.vocabulary import END, PAD, character_tokenizer, word_tokenizer
 from llm_envs.world import Row, Rules, TextInterface, Transcript, World, record, state_record, values
 
@@ -102,8 +102,10 @@ def random_prompts(pool: int, length: int, vocab_size: int, kind: np.dtype) -> n
 
 def custom_prompts(prompts: Sequence, length: int, vocab_size: int, kind: np.dtype) -> np.ndarray:
     """Return a user's prompts as levels; ValueError names the first bad one."""
+    check_list("levels", prompts, "prompts, each a list of symbols", 1)
     levels = np.zeros(len(prompts), kind)
     for i, prompt in enumerate(prompts):
+        check_list(f"levels[{i}]", prompt, "symbols")
         if not 1 <= len(prompt) <= length:
             raise ValueError(f"levels[{i}] has {len(prompt)} symbols; it must have 1 to length={length}")
         for j, symbol in enumerate(prompt):

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from agents.backbones import Backbone
 from agents.policies.generation import generate, select_cache_rows
 from agents.policies.policy import TransformerPolicy
-from llm_envs.vocabulary import character_tokenizer
+from llm_envs.vocabulary import character_tokenizer, fingerprint
 
 PROMPTS = [[3, 4, 5], [6], [7, 8], [9, 10, 11, 12]]
 
@@ -190,6 +190,19 @@ def test_texts_go_in_and_come_out():
         assert generate(trunk, texts, max_new_tokens=5, temperature=0, tokenizer=tokenizer) == expected
 
 
+def test_a_policy_is_asked_in_the_words_that_it_has_learned():
+    """Equal numbers of another vocabulary are other words; tokens have no words to compare."""
+    space = spaces.Dict({"tokens": spaces.Box(0, 3, (8,), np.int32), "length": spaces.Box(0, 8, (1,), np.int32)})
+    backbone = {"kind": "gru", "width": 8, "layers": 1}
+    policy = TransformerPolicy(space, spaces.Discrete(4), lambda _: 1e-3, backbone=backbone)
+    own, other = character_tokenizer("ab"), character_tokenizer("ba")
+    policy.vocabulary = fingerprint(own)
+    for prompts, tokenizer in ((["ab"], own), ([[2, 3]], None), ([[2, 3]], other)):
+        assert len(generate(policy, prompts, max_new_tokens=1, tokenizer=tokenizer)) == 1
+    with pytest.raises(ValueError, match="another vocabulary than the one that the policy was trained with"):
+        generate(policy, ["ab"], max_new_tokens=1, tokenizer=other)
+
+
 def test_generate_refuses_and_restores():
     trunk = make("gru").train()
     assert generate(trunk, []) == []
@@ -200,6 +213,12 @@ def test_generate_refuses_and_restores():
         ([[1]], {"max_new_tokens": T}, "do not fit"),
         ([[1]], {"max_new_tokens": 0}, "do not fit"),
         (["a"], {}, "with a tokenizer"),
+        ("a", {"tokenizer": character_tokenizer("a")}, "prompts is one text, 'a'; it must be a list"),
+        (b"a", {}, "prompts is one text"),
+        (["aAé"], {"tokenizer": character_tokenizer("a")}, "the vocabulary lacks 'A', 'é', in the text 'aAé'"),
+        ([["1"]], {}, "it must be a text or a list of integer tokens"),
+        ([[1.5]], {}, "it must be a text or a list of integer tokens"),
+        ([3], {}, "it must be a text or a list of integer tokens"),
         (["a", [1]], {"tokenizer": character_tokenizer("a")}, "not some of each"),
         ([[1]], {"beams": 0}, "beams is 0"),
         ([[1]], {"beams": 2, "top_k": 2}, "does not sample"),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from llm_envs.text.formats.story.yaml_lines import Item, unknown
 from llm_envs.text.model.game import PORTABLE, Fact, kind_of, place_fact
 from llm_envs.text.model.limits import LONGEST_NAME, LONGEST_TEXT
+from llm_envs.validation import quote
 
 NAME = re.compile(r"[a-z0-9]+(?:['-][a-z0-9]+)*(?: [a-z0-9]+(?:['-][a-z0-9]+)*)*")
 KEPT_WORDS = ("and", "from", "in", "into", "is", "on", "with")  # commands and conditions are read by them
@@ -25,15 +26,15 @@ def check_name(name: str, entry: Item) -> None:
     words = name.split(" ")
     if not NAME.fullmatch(name) or len(name) > LONGEST_NAME:
         raise entry.error(
-            f"{name!r} cannot be a name; it must be lower-case words of letters, digits, inner ' and -, with "
+            f"{quote(name)} cannot be a name; it must be lower-case words of letters, digits, inner ' and -, with "
             f"single spaces between them, of at most {LONGEST_NAME} characters",
             at_name=True,
         )
     wrong = [word for word in words if word in KEPT_WORDS] + [word for word in words[:1] if word in ARTICLES]
     if wrong:
-        raise entry.error(f"{name!r} cannot be a name, because of the word {wrong[0]!r}", at_name=True)
+        raise entry.error(f"{quote(name)} cannot be a name, because of the word {quote(wrong[0])}", at_name=True)
     if name in (PLAYER, HANDS):
-        raise entry.error(f"{name!r} cannot be a name; conditions use it for the player's own", at_name=True)
+        raise entry.error(f"{quote(name)} cannot be a name; conditions use it for the player's own", at_name=True)
 
 
 def conditions(item: Item, ids: Mapping[str, str]) -> tuple[tuple[Fact, ...], ...]:
@@ -54,7 +55,9 @@ def _event(item: Item, ids: Mapping[str, str]) -> tuple[Fact, ...]:
     for part in " ".join(item.text().split()).split(" and "):
         fact = _condition(part, item, ids)
         if fact[1] in facts:
-            raise item.error(f"{part!r}: there is another condition on the same thing already, and both cannot be met")
+            raise item.error(
+                f"{quote(part)}: there is another condition on the same thing already, and both cannot be met"
+            )
         facts[fact[1]] = fact
     return tuple(facts.values())
 
@@ -62,8 +65,9 @@ def _event(item: Item, ids: Mapping[str, str]) -> tuple[Fact, ...]:
 def _condition(part: str, item: Item, ids: Mapping[str, str]) -> Fact:
     found = re.fullmatch(r"(.+?) (is|in|on) (.+)", part)
     if not found:
-        raise item.error(f"cannot read the condition {part!r}; it must be like 'THING in PLACE', 'THING on SUPPORTER', "
-                         f"'THING in {HANDS}', '{PLAYER} in ROOM', 'THING is open', 'FOOD is eaten'")  # fmt: skip
+        forms = f"'THING in {HANDS}', '{PLAYER} in ROOM', 'THING is open', 'FOOD is eaten'"
+        raise item.error(f"cannot read the condition {quote(part)}; it must be like 'THING in PLACE', "
+                         f"'THING on SUPPORTER', {forms}")  # fmt: skip
     name, word, value = found.groups()
     subject = "P" if name == PLAYER else find(name, item, ids)
     kind = kind_of(subject)
@@ -71,19 +75,19 @@ def _condition(part: str, item: Item, ids: Mapping[str, str]) -> Fact:
         allowed = STATES if kind in ("c", "d") else ("eaten",) if kind == "f" else ()
         if value not in allowed:
             can = f"can be {', '.join(allowed)}" if allowed else "has no state"
-            raise item.error(f"{part!r}: {name} {can}; only doors, containers and food have states")
+            raise item.error(f"{quote(part)}: {name} {can}; only doors, containers and food have states")
         return (value, subject)
     holder = "I" if value == HANDS else find(value, item, ids)
     if subject == "P" and kind_of(holder) != "r":
-        raise item.error(f"{part!r}: the player can only be in a room")
+        raise item.error(f"{quote(part)}: the player can only be in a room")
     if subject != "P" and kind not in PORTABLE:
-        raise item.error(f"{part!r}: {name} cannot be moved, so that this never changes")
+        raise item.error(f"{quote(part)}: {quote(name)[1:-1]} cannot be moved, so that this never changes")
     if kind_of(holder) not in ("r", "c", "s", "I"):
-        raise item.error(f"{part!r}: nothing can be in or on {value}")
+        raise item.error(f"{quote(part)}: nothing can be in or on {quote(value)[1:-1]}")
     fact = place_fact(subject, holder)
     right = "on" if fact[0] == "on" else "in"
     if word != right:
-        raise item.error(f"{part!r}: it must be '{name} {right} {value}'")
+        raise item.error(f"{quote(part)}: it must be '{name} {right} {value}'")
     return fact
 
 
@@ -108,11 +112,13 @@ def template(item: Item, ids: Mapping[str, str], own: str) -> str:
     for piece in PIECE.findall(text):
         if piece in ("otherwise", "end if") or piece.startswith("else if "):
             if not branch or (branch == "otherwise" and piece != "end if"):
-                raise item.error(f"{item.what}: [{piece}] stands where no [if ...] is open for it")
+                raise item.error(f"{item.what}: [{quote(piece)[1:-1]}] stands where no [if ...] is open for it")
             branch = {"otherwise": "otherwise", "end if": ""}.get(piece, branch)
         elif piece.startswith("if "):
             if branch:
-                raise item.error(f"{item.what}: [{piece}] stands inside another [if ...]; close that by [end if]")
+                raise item.error(
+                    f"{item.what}: [{quote(piece)[1:-1]}] stands inside another [if ...]; close that by [end if]"
+                )
             branch = "if"
     if branch:
         raise item.error(f"{item.what}: an [if ...] is not closed by [end if]")
@@ -129,7 +135,7 @@ def _piece(piece: str, item: Item, ids: Mapping[str, str], own: str) -> str:
             return start + " and ".join(_test(part, item, ids, own) for part in parts)
     if found := LISTING.fullmatch(piece):
         return f"a list of things {found[1]} the {_holder(found[2], found[1], item, ids)}"
-    raise item.error(f"{item.what}: [{piece}] is none of [if ...], [else if ...], [otherwise], [end if], "
+    raise item.error(f"{item.what}: [{quote(piece)[1:-1]}] is none of [if ...], [else if ...], [otherwise], [end if], "
                      "[a list of things in the CONTAINER], [a list of things on the SUPPORTER] and, but for rooms, "
                      "[noun]")  # fmt: skip
 
@@ -144,7 +150,7 @@ def _test(part: str, item: Item, ids: Mapping[str, str], own: str) -> str:
         return f"the {_holder(found[1], 'in', item, ids)} contains nothing"
     if found := STATE.fullmatch(part):
         return f"{find(found[1], item, ids, ('c', 'd'), 'door or container')} is {found[2]}"
-    raise item.error(f"{item.what}: cannot read the condition {part!r}; it must be like 'DOOR is open', 'there is "
+    raise item.error(f"{item.what}: cannot read the condition {quote(part)}; it must be like 'DOOR is open', 'there is "
                      "something in the CONTAINER', 'there is nothing on the SUPPORTER', 'the CONTAINER contains "
                      "nothing' or, in the text of a door or container, 'open', 'closed', 'locked'")  # fmt: skip
 

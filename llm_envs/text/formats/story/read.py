@@ -10,11 +10,12 @@ from llm_envs.text.authoring.builder import OPENERS, Maker
 from llm_envs.text.formats.story import phrases as story_words
 from llm_envs.text.formats.story.exits import join_rooms, state_of
 from llm_envs.text.formats.story.phrases import HANDS
-from llm_envs.text.formats.story.yaml_lines import Item, read
+from llm_envs.text.formats.story.yaml_lines import LARGEST, Item, read
 from llm_envs.text.model.game import Game, Quest, kind_of
 from llm_envs.text.model.limits import LARGEST_REWARD, LONGEST_NAME, LONGEST_TEXT
 from llm_envs.text.model.reachability import Reach
 from llm_envs.text.model.validation import check
+from llm_envs.validation import check_path, printable, quote
 
 STORY = ("name", "objective", "start", "hands", "rooms", "doors", "things", "quests", "walkthrough")
 ROOM = ("text", "exits", "contents", "complete")
@@ -44,16 +45,19 @@ def load_story(text_or_path: str | os.PathLike, source: str = "") -> Game:
         ModuleNotFoundError: PyYAML is not installed.
     """
     if not isinstance(text_or_path, (str, os.PathLike)):
-        raise TypeError(f"a story is a YAML text or a path, not {text_or_path!r}")
+        raise TypeError(f"a story is a YAML text or a path, not {quote(text_or_path)}")
     if isinstance(text_or_path, str) and "\n" in text_or_path:
         return _Story(read(text_or_path, source or "story"), "story").game()
     path = Path(text_or_path)
+    check_path("a story", path)
     try:
-        text = path.read_text("utf-8")
+        with path.open("rb") as file:
+            raw = file.read(4 * LARGEST + 1)  # as many bytes as the longest story can have, and one more
+        text = raw.decode() if len(raw) <= 4 * LARGEST else raw.decode(errors="replace")  # then `read` refuses it
     except OSError as error:
-        raise ValueError(f"{path}: cannot be read: {error.strerror}") from None
+        raise ValueError(printable(f"{path}: cannot be read: {error.strerror}")) from None
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: is no UTF-8 text: byte {error.start}: {error.reason}") from None
+        raise ValueError(printable(f"{path}: is no UTF-8 text: byte {error.start}: {error.reason}")) from None
     return _Story(read(text, source or str(path)), path.stem).game()
 
 

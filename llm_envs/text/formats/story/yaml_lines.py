@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+from llm_envs.validation import printable, quote
+
+LONGEST_GUESSED = 200  # characters of a name whose spelling is compared with others
+LARGEST = 2**17  # characters of a story: a level has no space for more, and PyYAML reads these in 3 s
 WHOLE = "the document"  # how errors call it; its parts are called by their names, with ">" between them
 KINDS = {"scalar": "a single value", "sequence": "a list", "mapping": "entries of the form `name: value`"}
 
@@ -20,7 +24,7 @@ class Item:
 
     def error(self, message: str, at_name: bool = False) -> ValueError:
         """Return an error that says where this piece stands; `at_name`: where its name does."""
-        return ValueError(f"{self.source}, {place(self.key if at_name else self.node)}: {message}")
+        return ValueError(printable(f"{self.source}, {place(self.key if at_name else self.node)}: {message}"))
 
     @property
     def line(self) -> int:
@@ -66,7 +70,7 @@ class Item:
             name = key.value
             entry = Item(value, self.source, self._part(name), key)
             if name in found:
-                raise entry.error(f"{name!r} is in {self.what} already, on line {found[name].line}", at_name=True)
+                raise entry.error(f"{quote(name)} is in {self.what} already, on line {found[name].line}", at_name=True)
             if allowed and name not in allowed:
                 raise entry.error(f"{self.what} has {unknown('entry', name, allowed)}", at_name=True)
             found[name] = entry
@@ -100,7 +104,7 @@ class Item:
     def choice(self, allowed: Collection[str]) -> str:
         """Return a value that is one of these."""
         if self.text() not in allowed:
-            raise self.error(f"{self.what} is {self.text()!r}; it must be one of {', '.join(allowed)}")
+            raise self.error(f"{self.what} is {quote(self.text())}; it must be one of {', '.join(allowed)}")
         return self.text()
 
     def name(self, known: Collection[str], kind: str) -> str:
@@ -114,18 +118,19 @@ class Item:
         value, digits = self.text(), self.node.value.removeprefix("-")
         right = self.node.tag.endswith(":int") and digits.isascii() and digits.isdigit() and len(digits) < 19
         if not right or not low <= int(value) <= high:
-            raise self.error(f"{self.what} is {value}; it must be a whole number from {low} to {high}")
+            raise self.error(f"{self.what} is {quote(value)[1:-1]}; it must be a whole number from {low} to {high}")
         return int(value)
 
     def flag(self) -> bool:
         """Return a value that is true or false, or yes or no."""
         value = self.text()
         if not self.node.tag.endswith(":bool"):
-            raise self.error(f"{self.what} is {value!r}; it must be true or false")
+            raise self.error(f"{self.what} is {quote(value)}; it must be true or false")
         return value.lower() in ("yes", "true", "on")
 
     def _part(self, name: str) -> str:
-        return f"{self.what} > {name}" if self.what != WHOLE else name
+        shown = quote(name)[1:-1]
+        return f"{self.what} > {shown}" if self.what != WHOLE else shown
 
     def _must_be(self, kind: str) -> None:
         if self.node.id != kind:
@@ -136,24 +141,28 @@ def read(text: str, source: str) -> Item:
     """Read a YAML document.
 
     Raises:
-        ValueError: names the line and column at which it is not YAML.
+        ValueError: it is too long, or names the line and column at which it is not YAML.
         ModuleNotFoundError: PyYAML is not installed.
     """
     import yaml  # an optional dependency
 
+    if len(text) > LARGEST:
+        raise ValueError(printable(f"{source}: has more than {LARGEST} characters, the most that a story may have"))
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise ValueError(f"{source}, line {mark.line + 1}, column {mark.column + 1}: {error.problem}") from None
+        where = f"line {mark.line + 1}, column {mark.column + 1}"
+        raise ValueError(printable(f"{source}, {where}: {error.problem}")) from None
     except yaml.reader.ReaderError as error:
         before = text[: error.position].split("\n")
         where = f"line {len(before)}, column {len(before[-1]) + 1}"
-        raise ValueError(f"{source}, {where}: character #x{error.character:04x} is not allowed in YAML") from None
+        reason = f"character #x{error.character:04x} is not allowed in YAML"
+        raise ValueError(printable(f"{source}, {where}: {reason}")) from None
     except RecursionError:
-        raise ValueError(f"{source}: lists and entries are nested too deeply") from None
+        raise ValueError(printable(f"{source}: lists and entries are nested too deeply")) from None
     if node is None:
-        raise ValueError(f"{source}, line 1, column 1: {WHOLE} is empty")
+        raise ValueError(printable(f"{source}, line 1, column 1: {WHOLE} is empty"))
     return Item(node, source, WHOLE)
 
 
@@ -164,8 +173,8 @@ def place(node: Any) -> str:
 
 def unknown(kind: str, name: str, known: Collection[str]) -> str:
     """Return "unknown KIND 'NAME'" with what was perhaps meant, or with what there is."""
-    near = get_close_matches(name, known, 1)
+    near = get_close_matches(name, known, 1) if len(name) <= LONGEST_GUESSED else ()
     few = sorted(known)[:12]
-    listed = ", ".join(few) + (", ..." if len(known) > len(few) else "")
+    listed = ", ".join(quote(one)[1:-1] for one in few) + (", ..." if len(known) > len(few) else "")
     hint = f"did you mean {near[0]!r}?" if near else f"there is {listed}" if known else "there is none"
-    return f"unknown {kind} {name!r}; {hint}"
+    return f"unknown {kind} {quote(name)}; {hint}"

@@ -3,6 +3,7 @@
 import json
 import re
 import zlib
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,10 +11,12 @@ from typing import Any, TypeVar
 from llm_envs.text.formats.textworld.rules import find_theme
 from llm_envs.text.model.game import Fact, Game, Quest, Thing, kind_of
 from llm_envs.text.model.validation import check
+from llm_envs.validation import check_path, printable, quote
 
 T = TypeVar("T")
 VERSION = 1
 LARGEST = 16 * 2**20  # bytes of a file, unpacked
+LARGEST_LOGIC = 2**20  # characters of its rules; those of TextWorld's themes have at most 60,000
 NAMELESS = ("P", "I", "RECIPE")  # ids that a game needs no entry for
 MADE_WITH = ("desc", "mode", "seeds", "world_size", "quest_length")  # what metadata give if there are no settings
 
@@ -25,12 +28,14 @@ def load(path: str | Path) -> Game:
         ValueError: the file is broken, or holds what this library's rules do not know; names file, entity and reason.
         OSError: there is no such file, or it cannot be read.
     """
+    check_path("path", path)
     path = Path(path)
-    raw = path.read_bytes()
+    with path.open("rb") as file:
+        raw = file.read(LARGEST + 1)
     try:
         game = _game(re.sub(r"(\.json)?(\.gz)?$", "", path.name), _parse(raw))
     except (ValueError, zlib.error, RecursionError) as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(printable(f"{path}: {error}")) from None  # a traceback would show the file's own letters
     check(game, str(path))
     return game
 
@@ -44,7 +49,7 @@ def _parse(raw: bytes) -> dict[str, Any]:
     if len(raw) > LARGEST:
         raise ValueError(f"the file has more than {LARGEST} bytes")
     try:
-        data = json.loads(raw.decode(), parse_constant=_refuse)
+        data = json.loads(raw.decode(), parse_constant=_refuse, object_pairs_hook=_once)
     except ValueError as error:
         raise ValueError(f"not JSON: {error}") from error
     return _take(data, dict, "the file")
@@ -54,16 +59,28 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not a number")
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object's entries; ValueError where a key is given twice, of which the last would win."""
+    entries = dict(pairs)
+    if len(entries) < len(pairs):
+        twice, _ = Counter(key for key, _ in pairs).most_common(1)[0]
+        raise ValueError(f"an object has the key {quote(twice)} twice")
+    return entries
+
+
 def _game(name: str, data: dict[str, Any]) -> Game:
     version = _get(data, "version", int, "")
     if version != VERSION:
         raise ValueError(f"version is {version}; only version {VERSION} can be read")
-    theme = find_theme(_get(_get(data, "KB", dict, ""), "logic", str, "KB"))
+    logic = _get(_get(data, "KB", dict, ""), "logic", str, "KB")
+    if len(logic) > LARGEST_LOGIC:
+        raise ValueError(f"KB: logic: {len(logic)} characters; at most {LARGEST_LOGIC} are possible")
+    theme = find_theme(logic)
     things = {}
     for k, entry in enumerate(_get(data, "infos", list, "")):
         thing = _thing(entry, f"infos[{k}]")
         if thing.id in things:
-            raise ValueError(f"{thing.id}: has two entries in infos")
+            raise ValueError(f"{quote(thing.id)[1:-1]}: has two entries in infos")
         if thing.id not in NAMELESS:
             things[thing.id] = thing
     facts = tuple(_fact(fact, f"world[{k}]") for k, fact in enumerate(_get(data, "world", list, "")))
@@ -82,7 +99,7 @@ def _thing(entry: Any, where: str) -> Thing:
     thing_id, info = _take(entry[0], str, where), _take(entry[1], dict, where)
     for key, wanted in (("id", thing_id), ("type", kind_of(thing_id))):
         if _get(info, key, str, thing_id) != wanted:
-            raise ValueError(f"{thing_id}: its {key} is {info[key]!r}; it must be {wanted!r}")
+            raise ValueError(f"{thing_id}: its {key} is {quote(info[key])}; it must be {quote(wanted)}")
     name, text, indefinite = (_get(info, key, str, thing_id, "") for key in ("name", "desc", "indefinite"))
     return Thing(thing_id, name, text, indefinite, _strings(info, "synonyms", thing_id))
 
@@ -113,7 +130,10 @@ def _fact(fact: Any, where: str) -> Fact:
         one = _get(_take(argument, dict, where), "name", str, where)
         kind = _get(argument, "type", str, where)
         if kind != kind_of(one):
-            raise ValueError(f"{where}: {name}: {one!r} is said to be of type {kind!r}; its id says {kind_of(one)!r}")
+            raise ValueError(
+                f"{where}: {quote(name)[1:-1]}: {quote(one)} is said to be of type {quote(kind)}; "
+                f"its id says {quote(kind_of(one))}"
+            )
         ids.append(one)
     return (name, *ids)
 

@@ -3,6 +3,9 @@
 import hashlib
 import re
 
+from llm_envs.validation import quote
+
+SHOWN = 12  # names of rules that an error lists
 GO = "go/north go/south go/east go/west look inventory"
 COIN = f"{GO} take drop examine/I examine/t"
 LOCKS = " ".join(f"{verb}/{kind}" for verb in ("open", "close", "lock", "unlock") for kind in ("c", "d"))
@@ -34,6 +37,12 @@ def find_rules(logic: str) -> dict[str, str]:
     return rules
 
 
+def _few(names: list[str]) -> str:
+    """Return names, which a stranger wrote, for a message."""
+    listed = ", ".join(quote(name)[1:-1] for name in names[:SHOWN])
+    return f"{listed} and {len(names) - SHOWN} more" if len(names) > SHOWN else listed
+
+
 def digest(rules: dict[str, str]) -> str:
     """Return a short checksum of rules, whatever their order."""
     text = "\n".join(f"{name}:{rules[name]}" for name in sorted(rules))
@@ -54,7 +63,7 @@ def find_theme(logic: str) -> str:
     names, checksum = KNOWN[theme]
     unknown, missing = sorted(set(rules) - set(names.split())), sorted(set(names.split()) - set(rules))
     if unknown or missing:
-        lists = [f"{what} {', '.join(some)}" for what, some in (("unknown:", unknown), ("missing:", missing)) if some]
+        lists = [f"{what} {_few(some)}" for what, some in (("unknown:", unknown), ("missing:", missing)) if some]
         raise ValueError(f"the rules are not those of theme {theme!r}; {'; '.join(lists)}")
     if digest(rules) != checksum:
         raise ValueError(f"the rules have the names of theme {theme!r}, but they are not those of TextWorld 1.7")

@@ -10,6 +10,7 @@ from llm_envs.text.formats.textworld.read import VERSION
 from llm_envs.text.formats.textworld.rules import find_theme
 from llm_envs.text.model.game import Fact, Game, Quest, Thing, kind_of
 from llm_envs.text.model.validation import check
+from llm_envs.validation import check_path
 
 # Where the package keeps the rules of each theme; they are read at the time of writing.
 FOLDERS = {
@@ -31,6 +32,7 @@ def export(game: Game, path: str | Path) -> Path:
         ValueError: the path does not end in .json, the game is not sound, or TextWorld could not compile its texts.
         ImportError: the package textworld is missing; its rules are part of the file.
     """
+    check_path("path", path)
     path = Path(path)
     if path.suffix != ".json":
         raise ValueError(f"path is {str(path)!r}; it must end in .json")

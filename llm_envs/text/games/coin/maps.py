@@ -8,11 +8,12 @@ import numpy as np
 from llm_envs.text.authoring.room_names import NAMES
 from llm_envs.text.games.coin.words import LONGEST_NAME, TAKE, WORD_IDS
 from llm_envs.text.model.game import BACK, DIRECTIONS
-from llm_envs.validation import check_range
+from llm_envs.validation import check_choice, check_list, check_range, quote
 from llm_envs.world import Row, record
 
 MOST_ROOMS = 100
 SHAPES = (8, 16, 32, 64, MOST_ROOMS)  # rooms a record has space for: few, since every shape is compiled anew
+MOST_WORDS = 32_767  # token numbers are int16
 LONGEST_WORD = 15  # letters in a word of a room's name
 OPPOSITE = np.array([DIRECTIONS.index(BACK[way]) for way in DIRECTIONS])
 
@@ -63,6 +64,7 @@ def own_maps(games: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, tuple[str,
     Raises:
         ValueError: names the first bad game and what is wrong with it.
     """
+    check_list("levels", games, "games, each a dict with 'exits' and 'coin'", 1)
     for i, game in enumerate(games):
         check_game(f"levels[{i}]", game)
     levels = np.zeros(len(games), level_record(max((len(game["exits"]) for game in games), default=1)))
@@ -74,9 +76,9 @@ def own_maps(games: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, tuple[str,
             for way, target in ways.items():
                 level["exits"][room, DIRECTIONS.index(way)] = target
             for k, word in enumerate(game.get("names", NAMES)[room].split()):
-                level["names"][room, k] = ids.setdefault(word, len(ids))
-    if len(ids) > np.iinfo(np.int16).max:
-        raise ValueError(f"levels have room names of {len(ids)} different words; there may be at most 32,767")
+                if ids.setdefault(word, len(ids)) >= MOST_WORDS:
+                    raise ValueError(f"levels have room names of more than {MOST_WORDS:,} different words")
+                level["names"][room, k] = ids[word]
     return levels, tuple(ids)[len(WORD_IDS) :]
 
 
@@ -84,6 +86,8 @@ def check_game(where: str, game: Mapping[str, Any]) -> None:
     """Raise ValueError (TypeError for what is no integer) unless `game` is a map on which the coin can be reached."""
     if not isinstance(game, Mapping) or not {"exits", "coin"} <= set(game) <= {"exits", "coin", "names", "start"}:
         raise ValueError(f"{where} must be a dict with 'exits' and 'coin', and 'names' and 'start' if wanted")
+    check_list(f"{where}['exits']", game["exits"], "dicts, one a room")
+    check_list(f"{where}['names']", game.get("names", ()), "strings, one a room")
     exits, last = game["exits"], len(game["exits"]) - 1
     if not all(isinstance(ways, Mapping) for ways in exits):
         raise ValueError(f"{where}['exits'] must have a dict for each room, such as {{'north': 1}}")
@@ -92,10 +96,12 @@ def check_game(where: str, game: Mapping[str, Any]) -> None:
     check_range(f"{where}['start']", game.get("start", 0), 0, last)
     for room, ways in enumerate(exits):
         for way, target in ways.items():
-            place = f"{where}['exits'][{room}][{way!r}]"
-            if way not in DIRECTIONS:
-                raise ValueError(f"{place}: an exit must be one of {', '.join(DIRECTIONS)}")
+            place = f"{where}['exits'][{room}][{quote(way)}]"
+            check_choice(f"{place}: an exit", way, DIRECTIONS)
             check_range(place, target, 0, last)
+    for room, ways in enumerate(exits):
+        for way, target in ways.items():
+            place = f"{where}['exits'][{room}][{way!r}]"
             back = BACK[way]
             if exits[target].get(back) != room:
                 raise ValueError(f"{place} is {target}; then ['exits'][{target}][{back!r}] must be {room}")
@@ -109,8 +115,8 @@ def check_game(where: str, game: Mapping[str, Any]) -> None:
         )
         if not (fine and 1 <= len(words) <= LONGEST_NAME):
             raise ValueError(
-                f"{where} has a room named {name!r}; a name is 1 to {LONGEST_NAME} words of at most {LONGEST_WORD} "
-                f"letters and digits"
+                f"{where} has a room named {quote(name)}; a name is 1 to {LONGEST_NAME} words of at most "
+                f"{LONGEST_WORD} letters and digits"
             )
     ways_out = [[ways.get(way, -1) for way in DIRECTIONS] for ways in exits]
     if way_to_coin(ways_out, game.get("start", 0), game["coin"]) is None:
