@@ -189,7 +189,7 @@ def test_the_highest_score_counts(player):
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"games": ("Tokens/Addition-v0",)}, "has no option 'observation'"),
+        ({"games": ("Tokens/Addition-v0",)}, "got an unexpected keyword argument 'observation'"),
         ({"games": ("Nope-v0",)}, "NameNotFound"),
         ({"games": ("nope.json",)}, "nope.json"),
         ({"episodes": 0}, "at least one game and one episode"),

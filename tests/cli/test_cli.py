@@ -145,7 +145,10 @@ def test_check_prints_ok_or_which_invariant_is_broken(run, monkeypatch):
     ("arguments", "reason"),
     [
         (("info", "Nope-v0"), "there is no world 'Nope-v0'; the ids are Tokens/Addition-v0"),
-        (("info", "Tokens/Copy-v0", "--set", "size=1"), "has no option 'size'; its options are task, length"),
+        (
+            ("info", "Tokens/Copy-v0", "--set", "size=1"),
+            "got an unexpected keyword argument 'size'; the options of Tokens/Copy-v0 are task, length",
+        ),
         (("play", "Tokens/Copy-v0", "--set", "length=0"), "length is 0; it must be from 1 to 1000"),
         (("play", "Text/Coin-v0", "--set", "level=0"), "level is 0; it must be from 1 to 100"),
         (("play", "Tokens/Copy-v0", "--seed", "-1"), "seed is -1"),

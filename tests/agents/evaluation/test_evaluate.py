@@ -281,7 +281,7 @@ def test_a_file_without_a_model_is_refused(tmp_path):
     [
         (["No/Such-v0", "--model", "random"], "there is no world 'No/Such-v0'"),
         (["Tokens/Copy-v0", "--model", "nope.zip"], "there is no saved model nope.zip\n"),
-        (["Tokens/Copy-v0", "--model", "random", "--set", "colour=red"], "has no option 'colour'"),
+        (["Tokens/Copy-v0", "--model", "random", "--set", "colour=red"], "got an unexpected keyword argument 'colour'"),
         (["Tokens/Copy-v0", "--model", "random", "--set", "length=0"], "length is 0; it must be"),
         (["Tokens/Copy-v0", "--model", "random", "--seeds", "-1"], "seed is -1"),
     ],
