@@ -224,7 +224,7 @@ def test_bad_arguments_are_refused(models):
         (ValueError, "there is no signal 'won'", {"success": "won"}),
         (ValueError, "resamples is 0", {"resamples": 0}),
         (ValueError, "levels_at_once is 0", {"levels_at_once": 0}),
-        (TypeError, "no option 'sise'", {"sise": 3}),
+        (TypeError, "unexpected keyword argument 'sise'", {"sise": 3}),
         (ValueError, "the policy reads", {"vocab_size": 5}),
     ):
         with pytest.raises(error, match=match):
