@@ -112,7 +112,7 @@ def test_a_fresh_run_removes_only_what_a_run_wrote(tmp_path):
     ("more", "error", "message"),
     [
         (["--set", "digits"], ValueError, "name=value"),
-        (["--set", "colour=red"], TypeError, "no option 'colour'"),
+        (["--set", "colour=red"], TypeError, "got an unexpected keyword argument 'colour'"),
         (["--set", "split=all"], ValueError, "--set takes no split"),
         (["--set", "pool=1"], ValueError, "split='(train|validation|test)' holds none"),
         (["--metric", "beauty"], ValueError, "no signal 'beauty'"),
