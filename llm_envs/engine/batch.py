@@ -101,7 +101,7 @@ class BatchEnv(HostView, Saved):
         stride = num_envs // group_size if order == "sweep" else 0
         setup = kernels.setup_values(world, list(self.weights.values()), len(pool), stride, autoreset)
         self._on_host = device == "cpu"
-        self._drivers = drivers.cpu_drivers(world, num_envs, threads) if self._on_host else _gpu_drivers(world, device)
+        self._drivers = drivers.make_drivers(world, num_envs, device, threads)
         self.device, make = self._drivers.device, self._drivers.make_records
         self._setup, self._levels = make(1, setup.dtype), make(len(pool), pool.dtype)
         self._setup.write(setup)
@@ -296,9 +296,3 @@ class BatchEnv(HostView, Saved):
 def _rebuild(num_envs: int, settings: dict[str, Any]) -> BatchEnv:
     """Make the batch that a pickle describes."""
     return BatchEnv(settings["identity"].build(), num_envs, **settings)
-
-
-def _gpu_drivers(world: World, device: str) -> drivers.Drivers:
-    from llm_envs.engine import cuda  # needs torch
-
-    return cuda.drivers(world, str(device))

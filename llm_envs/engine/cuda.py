@@ -18,7 +18,6 @@ import numba
 import numpy as np
 
 from llm_envs.engine import kernels
-from llm_envs.engine.drivers import Drivers
 from llm_envs.engine.jit import plain_python, specialise
 from llm_envs.validation import quote
 
@@ -162,14 +161,14 @@ def _kernels(rules: "Rules", legal: Callable, device: str) -> tuple[Callable, Ca
     return sources(rules, legal, cuda.jit)
 
 
-def drivers(world: "World", device: str) -> Drivers:
+def drivers(world: "World", device: str) -> kernels.Drivers:
     """Return what runs a batch on `device`."""
     require(device)
     place = torch_device(device)
     # With the GPU's number in it: a kernel is loaded into one device.
     made = _kernels(world.rules, kernels.legality(world), place)
     launcher = _simulation if SIMULATED else _launcher
-    return Drivers(records_on(device), launcher(made[0], place), launcher(made[1], place), place)
+    return kernels.Drivers(records_on(device), launcher(made[0], place), launcher(made[1], place), place)
 
 
 def _simulation(kernel: Any, _: str) -> Callable:

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import config, njit
 
 from llm_envs.engine.jit import cached, plain_python, specialise
-from llm_envs.engine.kernels import legality, reset_rows, rule_names, step_rows
+from llm_envs.engine.kernels import Drivers, legality, reset_rows, rule_names, step_rows
 from llm_envs.engine.records import Records
 from llm_envs.engine.threads import on_threads
 from llm_envs.world import Rules, World
@@ -16,20 +16,20 @@ from llm_envs.world import Rules, World
 PARALLEL_FROM = 1024  # rows from which waking a second thread pays, when `threads` is not given
 
 
-class Drivers(NamedTuple):
-    """What a batch runs on: where its records live, and what calls the rules on all rows of them."""
-
-    make_records: Callable[..., Any]  # as `Records`
-    reset: Callable  # of kernels.reset_rows
-    step: Callable  # of kernels.step_rows
-    device: str  # of torch's tensors over the records
-
-
 @cache
 def _drivers(rules: Rules, legal: Callable) -> tuple[Callable, Callable]:
     """Compile-once table of the CPU drivers, by rules: every batch of a world, in any configuration, shares them."""
     names, jit = rule_names(rules, legal, njit), cached(nogil=True)  # without the interpreter's lock: see threads.py
     return specialise(reset_rows, jit, rows=range, **names), specialise(step_rows, jit, rows=range, **names)
+
+
+def make_drivers(world: World, num_envs: int, device: str, threads: int | None) -> Drivers:
+    """Return what runs a batch on `device`; ValueError where it cannot."""
+    if device == "cpu":
+        return cpu_drivers(world, num_envs, threads)
+    from llm_envs.engine import cuda  # needs torch
+
+    return cuda.drivers(world, str(device))
 
 
 def cpu_drivers(world: World, num_envs: int, threads: int | None) -> Drivers:

@@ -6,7 +6,7 @@ everything below them takes records, which carry no reference counts (measured: 
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,15 @@ choose_level = reset_row = step_row = clear_outcome = None
 AUTORESETS = ("never", "same_step", "next_step")
 NEVER, SAME_STEP, NEXT_STEP = range(3)
 REQUEST = record(level=np.int64)  # what a reset asks of a row: the index of a level, DRAW or LEAVE
+
+
+class Drivers(NamedTuple):
+    """What a batch runs on: where its records live, and what calls the rules on all rows of them."""
+
+    make_records: Callable[..., Any]  # as `Records`
+    reset: Callable  # of reset_rows
+    step: Callable  # of step_rows
+    device: str  # of torch's tensors over the records
 
 
 def setup_record(world: World) -> np.dtype:
