@@ -1,12 +1,11 @@
 """BatchEnv: N rows of one world on one device. Nothing else in the package keeps state.
 
 One step, for every row:
-    1. the clock advances and the world's `step` runs (an illegal action is a no-op);
+    1. the clock advances, the world's `step` runs and its observation is written (an illegal action is a no-op);
     2. signals are weighted into the reward; `truncated` is decided by the time limit;
-    3. where the episode is over, the true final observation goes to `final_obs` and the next episode begins (with
-       autoreset="same_step", the default);
-    4. the observation is written;
-    5. reward callables, if any, see the transition and add their terms.
+    3. where the episode is over, the observation is kept as `final_obs`, and the next episode begins and is observed
+       (with autoreset="same_step", the default);
+    4. reward callables, if any, see the transition and add their terms.
 
 Everything returned is a view of live buffers: copy what must outlast the next step.
 """

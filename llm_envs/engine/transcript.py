@@ -12,15 +12,19 @@ WORLD, POLICY = 0, 1  # authors
 
 @njit
 def append_token(observation, token):
-    """Append a token to a transcript without authors."""
-    observation.tokens[observation.length] = token
+    """Append a token to a transcript without authors.
+
+    Beyond the window it is counted and not written: memory is safe, and the length leaves its bounds, which tells.
+    """
+    if observation.length < observation.tokens.shape[0]:
+        observation.tokens[observation.length] = token
     observation.length += 1
 
 
 @njit
 def clear_tokens(observation):
     """Empty a transcript without authors."""
-    for j in range(observation.length):
+    for j in range(min(observation.length, observation.tokens.shape[0])):
         observation.tokens[j] = 0
     observation.length = 0
 
@@ -28,15 +32,16 @@ def clear_tokens(observation):
 @njit
 def append(observation, token, author):
     """Append a token of WORLD or POLICY; `make_room` before it where the window may be full."""
-    observation.tokens[observation.length] = token
-    observation.token_mask[observation.length] = author
+    if observation.length < observation.tokens.shape[0]:
+        observation.tokens[observation.length] = token
+        observation.token_mask[observation.length] = author
     observation.length += 1
 
 
 @njit
 def clear(observation):
     """Empty a transcript."""
-    for j in range(observation.length):
+    for j in range(min(observation.length, observation.tokens.shape[0])):
         observation.tokens[j] = 0
         observation.token_mask[j] = 0
     observation.length = 0

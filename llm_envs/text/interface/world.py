@@ -24,6 +24,7 @@ from llm_envs.text.model.game import Game
 from llm_envs.text.model.validation import check
 from llm_envs.text.records import codes
 from llm_envs.text.records.state import state_kind
+from llm_envs.text.rules import table
 from llm_envs.validation import check_choice, check_range, check_switch, power_of_two, quote
 from llm_envs.world import Display, Row, Rules, TextInterface, Transcript, World, record, values
 
@@ -174,15 +175,16 @@ def command_count(pool: Pool) -> int:
 
 def most_admissible(pool: Pool) -> int:
     """Return an upper bound, a power of two, on the commands that are admissible at once in any of the games."""
-    most = 0
+    # Whatever the state is: the verbs that are always admissible, prepare, four directions.
+    most, everywhere = 0, sum(verb.always for verb in table.VERBS) + 1 + 4
     for level in pool.levels:
         places = level["place"][: level["fixed"]]
         here = int(np.bincount(places).max()) if len(places) else 0
         doors = int((level["exit_doors"][: level["rooms"]] != codes.NONE).sum(1).max()) if level["rooms"] else 0
         # A portable: examine, take or drop, eat, drink; put and cook with each fixed thing; three cuts with each blade.
         each = 4 + 2 * here + 3 * int((level["traits"] & codes.SHARP != 0).sum())
-        # look, inventory, prepare, four directions; three commands for each door and fixed thing here.
-        most = max(most, 7 + 3 * doors + 3 * here + each * int(level["portables"]))
+        # Three commands for each door and each fixed thing here.
+        most = max(most, everywhere + 3 * doors + 3 * here + each * int(level["portables"]))
     return power_of_two(most)
 
 

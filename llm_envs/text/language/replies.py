@@ -172,7 +172,7 @@ TEMPLATES = {
     RESTART_PROMPT: "Would you like to RESTART, RESTORE a saved game, QUIT or UNDO the last command?",
 }
 
-# The words of verbs and the prepositions before their second things, in the order of llm_envs.text.records.codes.
+# The words of verbs that replies of the parser mention, and the prepositions before their second things.
 VERB_WORDS = (
     "look", "inventory", "prepare", "go", "examine", "take", "drop", "put", "insert", "open", "close", "lock", "unlock",
     "eat", "drink", "slice", "dice", "chop", "cook",
