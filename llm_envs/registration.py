@@ -1,5 +1,6 @@
 """Ids and where their builders live. Importing this module imports no world, no torch and no numba."""
 
+import copy
 import dataclasses
 import importlib
 import inspect
@@ -163,4 +164,6 @@ def identify(world_id: str, config: Mapping[str, Any]) -> "Identity":
 
     # Levels of the user's own do not go into JSON: a snapshot knows them by the pool's checksum.
     plain = {name: value for name, value in config.items() if isinstance(value, (int, float, str, bool, type(None)))}
-    return Identity(world_id, json.dumps(plain, sort_keys=True), partial(build, world_id, dict(config)))
+    # Lists and dicts may be changed by their owner after the world was built from them; a pickle builds it again.
+    kept = {name: copy.deepcopy(value) if isinstance(value, (list, dict)) else value for name, value in config.items()}
+    return Identity(world_id, json.dumps(plain, sort_keys=True), partial(build, world_id, kept))

@@ -61,6 +61,8 @@ def record(**fields: Any) -> np.dtype:
     kind = np.dtype(described, align=True)
     fields_of: Mapping[str, Any] = kind.fields or {}  # None for a record without fields
     layout = tuple((name, *fields_of[name][:2]) for name in kind.names or ())  # (name, type, offset in bytes) each
+    if not layout:
+        raise ValueError("a record needs at least one field: one without is the beginning of every other")
     # Equal layouts are one type, whoever made them; see keep().
     for other in _layouts:
         if layout != other and layout[: len(other)] == other[: len(layout)]:

@@ -36,6 +36,8 @@ def draw(batch: BatchEnv, row: int, render_mode: str | None) -> Any:
 
 def check_reset_options(options: Mapping[str, Any] | None, allowed: tuple[str, ...] = ("level",)) -> Mapping[str, Any]:
     """Return a reset's options, {} for None; ValueError for one that no reset has."""
+    if options is not None and not isinstance(options, Mapping):
+        raise TypeError(f"options is {options!r}; it must be a dict, or None")
     for name in options or ():
         if name not in allowed:
             raise ValueError(f"there is no reset option {name!r}; the options are {', '.join(allowed)}")

@@ -22,7 +22,7 @@ from llm_envs.adapters.spaces import action_space, observation_space
 from llm_envs.adapters.vector import GymVectorEnv, batch_autoreset
 from llm_envs.engine.batch import BatchEnv
 from llm_envs.registration import prepare
-from llm_envs.validation import check_choice
+from llm_envs.validation import check_choice, check_seed
 
 OTHER_DOORS = "gym.make_vec and llm_envs.make_batch have it"
 
@@ -72,6 +72,8 @@ def make_vector(
     """
     if "autoreset" in options:
         raise TypeError("gym.make_vec got an unexpected keyword argument 'autoreset'; it takes autoreset_mode")
+    if autoreset_mode not in [*AutoresetMode, *(mode.value for mode in AutoresetMode)]:
+        check_choice("autoreset_mode", autoreset_mode, tuple(mode.value for mode in AutoresetMode))
     mode = AutoresetMode(autoreset_mode)
     # -1: how Gymnasium's registry writes "no limit".
     limit = {} if max_episode_steps in (None, -1) else {"max_episode_steps": max_episode_steps}
@@ -148,6 +150,9 @@ class GymEnv(gym.Env):
         Raises:
             ValueError: an unknown option, or a level out of range; nothing has changed.
         """
+        if seed is not None:
+            check_seed(seed)  # as strict as Gymnasium, so that neither generator changes where the other refuses
+            seed = int(seed)
         level = check_level(self.batch, options) if options else None
         # The batch first: it refuses a bad seed, and then Gymnasium's generator must not change either.
         self.batch.reset_rows(seed, levels=None if level is None else [level])

@@ -98,6 +98,8 @@ class TensorVecEnv(VecEnv):
         `signals/NAME` of every unweighted reward term; `reset_infos` then has the next episode's level.
         """
         actions, self._pending = self._pending, None
+        if actions is None:
+            raise RuntimeError("step_async() must be called before each step_wait()")
         self.batch.step_rows(actions if self.batch.device == "cpu" else torch.as_tensor(actions, device=self.device))
         # Copies, since SB3 keeps what it is given.
         now = self.batch.to_host()

@@ -99,11 +99,13 @@ class GymVectorEnv(gym.vector.VectorEnv):
         chosen = check_reset_options(options, ("level", "reset_mask"))
         rows = None if chosen.get("reset_mask") is None else self._check_mask(chosen["reset_mask"])
         levels = chosen.get("level")
-        if levels is not None and not isinstance(levels, (list, tuple, np.ndarray)):
+        if hasattr(levels, "tolist"):  # an array or tensor
+            levels = levels.tolist()
+        if levels is not None and not isinstance(levels, (list, tuple)):
             levels = [levels] * self.num_envs
         begin_rows(self.batch, seed, rows, levels)
-        if isinstance(seed, int):
-            super().reset(seed=seed)
+        if isinstance(seed, (int, np.integer)):
+            super().reset(seed=int(seed))
         begun = np.ones(self.num_envs, bool) if rows is None else rows
         return self._observations(), self._infos(begun, np.zeros(self.num_envs, bool))
 
@@ -124,6 +126,8 @@ class GymVectorEnv(gym.vector.VectorEnv):
             ValueError: illegal actions; no row has moved.
             RuntimeError: before the first reset; or, with DISABLED, a row's episode has ended and it was not reset.
         """
+        if actions is None:
+            raise TypeError(f"actions is None; it must be {self.num_envs} actions, one a row")
         same_step = self.autoreset_mode is AutoresetMode.SAME_STEP
         ended = None
         if not same_step:

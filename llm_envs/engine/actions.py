@@ -73,7 +73,8 @@ def check_settings(split: Any, check_actions: Any, rewards: Any, device: Any) ->
     """
     check_choice("split", split, (None, *SPLITS))
     check_choice("check_actions", check_actions, (None, True, False))
-    check_text("device", device)
+    if type(device).__name__ != "device":  # a torch.device, which is told apart without importing torch
+        check_text("device", device)
     if isinstance(rewards, (str, bytes, Mapping, np.ndarray)) or not isinstance(rewards, Iterable):
         form = "functions, (function, weight) pairs or Rewards"
         raise TypeError(f"rewards is {quote(rewards)}; it must be a list of {form}")

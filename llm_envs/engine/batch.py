@@ -53,7 +53,7 @@ class BatchEnv(HostView, Saved):
         threads: CPU threads; None for one below 1,024 rows and all above.
         check_actions: refuse illegal actions; None for True on the CPU. Without it they are no-ops.
         autoreset: "same_step" begins the next episode in the step that ended one, "next_step" in the step after it
-            (whose action is ignored and whose reward is 0), "never" leaves that to `reset`.
+            (whose action is ignored and whose reward is 0), "never" leaves that to `reset`: ended rows stand still.
 
     Raises:
         ValueError, TypeError: an argument out of range or of the wrong kind.
@@ -85,8 +85,9 @@ class BatchEnv(HostView, Saved):
         if threads is not None:
             check_range("threads", threads, 1, config.NUMBA_NUM_THREADS)
         rewards = check_settings(split, check_actions, rewards, device)
+        self.weights = merge_weights(world, weights)
         self._settings: dict[str, Any] = {  # what a copy of this batch is made with
-            "device": device, "split": split, "order": order, "group_size": group_size, "weights": weights,
+            "device": device, "split": split, "order": order, "group_size": group_size, "weights": self.weights,
             "rewards": rewards, "threads": threads, "check_actions": check_actions, "autoreset": autoreset,
             "identity": identity,
         }  # fmt: skip
@@ -94,13 +95,12 @@ class BatchEnv(HostView, Saved):
         self.order, self.group_size = order, group_size
         self.autoreset = autoreset
         self._seeds = row_seeds(seed, num_envs)
-        self.weights = merge_weights(world, weights)
         pool = select(world, split)
         self.num_levels, self.pool_checksum = len(pool), zlib.crc32(pool.tobytes())
         stride = num_envs // group_size if order == "sweep" else 0
         setup = kernels.setup_values(world, list(self.weights.values()), len(pool), stride, autoreset)
-        self._on_host = device == "cpu"
-        self._drivers = drivers.make_drivers(world, num_envs, device, threads)
+        self._on_host = str(device) == "cpu"
+        self._drivers = drivers.make_drivers(world, num_envs, str(device), threads)
         self.device, make = self._drivers.device, self._drivers.make_records
         self._setup, self._levels = make(1, setup.dtype), make(len(pool), pool.dtype)
         self._setup.write(setup)
@@ -199,7 +199,6 @@ class BatchEnv(HostView, Saved):
         if self._draws_all and seed is None and rows is None and levels is None:
             self._drivers.reset(*self._reset_arguments)  # short: a single environment resets every few steps
             return
-        # Everything is checked before anything is written, so that an error changes no row.
         requests = level_requests(rows, levels, self.num_envs, self.num_levels)
         seeds = self._seeds if seed is None else row_seeds(seed, self.num_envs)
         chosen = requests != LEAVE
@@ -243,6 +242,10 @@ class BatchEnv(HostView, Saved):
             actions = self.parse(actions)
         if self._on_host:
             target, given = self.action_buffer, as_array(actions)
+            if self.autoreset != "same_step" and given.shape == target.shape and given.dtype.kind == target.dtype.kind:
+                # Actions of ended rows are not played, so they are not checked either.
+                over = self._states.arrays["over"].astype(bool).reshape(-1, *[1] * (given.ndim - 1))
+                given = np.where(over, target, given) if over.any() else given
             check_actions(self.world, given, target.shape, self._check_actions)
             target[...] = given
             return
@@ -259,8 +262,8 @@ class BatchEnv(HostView, Saved):
         """
         saved, values = self.save_buffers(), self._terms.save()
         before = {name: value.clone() for name, value in self.tensors.obs.items()}
-        # Rows that begin an episode in this step have no transition: the terms give them 0.
-        begun = self._states.tensors["over"].bool() if self.autoreset == "next_step" else None
+        # Rows that begin an episode in this step, or stand at the end of one, have no transition: terms give them 0.
+        begun = self._states.tensors["over"].bool() if self.autoreset != "same_step" else None
         try:
             self._step_driver(*self._step_arguments)
             self._terms.add(before, self.last_action, self.tensors, self.decode, begun)

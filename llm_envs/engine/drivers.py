@@ -29,7 +29,7 @@ def make_drivers(world: World, num_envs: int, device: str, threads: int | None) 
         return cpu_drivers(world, num_envs, threads)
     from llm_envs.engine import cuda  # needs torch
 
-    return cuda.drivers(world, str(device))
+    return cuda.drivers(world, device)
 
 
 def cpu_drivers(world: World, num_envs: int, threads: int | None) -> Drivers:

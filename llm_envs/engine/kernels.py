@@ -187,12 +187,14 @@ def step_rows(setup, levels, states, observations, words, finals, actions, outco
     record would be copied byte by byte on a GPU.
     """
     for i in rows(states.shape[0]):
-        if setup[0].autoreset == NEXT_STEP and states[i].over:
-            # Gymnasium's NEXT_STEP: this step's action is not played, and its reward is 0.
+        if states[i].over:
+            # The action is not played and the reward is 0: Gymnasium's NEXT_STEP begins the next episode, and without
+            # autoreset the row stands still. (SAME_STEP comes here with a snapshot of another mode only.)
             clear_outcome(outcomes[i])
-            choose_level(states[i], setup[0], DRAW)
+            if setup[0].autoreset != NEVER:
+                choose_level(states[i], setup[0], DRAW)
+                reset_row(states[i], levels[states[i].level], setup[0], observations[i])
             outcomes[i].level = states[i].level
-            reset_row(states[i], levels[states[i].level], setup[0], observations[i])
         elif step_row(states[i], levels[states[i].level], setup[0], actions[i], observations[i], outcomes[i]):
             # Before the reset below, which writes over the row's observation.
             for k in range(words.shape[1]):

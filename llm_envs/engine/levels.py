@@ -81,15 +81,20 @@ def level_requests(rows: Any, levels: Sequence[int | None] | None, num_envs: int
     """
     requests = np.full(num_envs, DRAW, np.int64)
     if levels is not None:
-        if isinstance(levels, str) or not hasattr(levels, "__len__") or len(levels) != num_envs:
+        if hasattr(levels, "tolist"):  # an array or tensor
+            levels = levels.tolist()
+        if not isinstance(levels, (list, tuple)) or len(levels) != num_envs:
             raise ValueError(f"levels is {quote(levels)}; it must be a list of {num_envs} levels, one a row")
         for i, level in enumerate(levels):
             # None, or -1 for callers that keep their levels in an array, asks for the stream's next level.
-            if level is not None and level != DRAW:
+            if level is not None and not (isinstance(level, (int, np.integer)) and level == DRAW):
                 check_range(f"levels[{i}]", level, 0, num_levels - 1)
                 requests[i] = level
     if rows is not None:
-        mask = np.asarray(rows.cpu() if hasattr(rows, "cpu") else rows)
+        try:
+            mask = np.asarray(rows.cpu() if hasattr(rows, "cpu") else rows)
+        except ValueError as error:  # a ragged list
+            raise ValueError(f"rows is {quote(rows)}; it must be bool of shape ({num_envs},)") from error
         if mask.dtype != np.bool_ or mask.shape != (num_envs,):
             raise ValueError(f"rows is {mask.dtype} of shape {mask.shape}; it must be bool of shape ({num_envs},)")
         requests[~mask] = LEAVE

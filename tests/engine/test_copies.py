@@ -104,3 +104,15 @@ def test_a_pickle_of_another_pool_is_refused():
     with pytest.raises(ValueError, match=r"differs .* in \['configuration', .*'levels'"):
         other.__setstate__(state)
     assert other.read_buffers() == before
+
+
+def test_a_copy_is_of_the_batch_not_of_what_its_arguments_became():
+    weights, levels = {"match": 0.5}, [[0, 1], [2]]
+    batch = make_batch("Tokens/Copy-v0", 2, seed=1, weights=weights, levels=levels)
+    batch.reset_rows()
+    weights["match"] = 7.0
+    levels.append([3])
+    for twin in (copy.deepcopy(batch), pickle.loads(pickle.dumps(batch))):
+        original = copy.deepcopy(batch)
+        assert walk(twin, 20, 0) == walk(original, 20, 0)
+        assert twin.weights["match"] == 0.5

@@ -17,22 +17,24 @@ LIMITS = {"rooms": (ROOM, LARGEST["rooms"]), "fixed things": (FIXED, LARGEST["fi
 NUMBER = re.compile(r"0|[1-9][0-9]{0,3}")
 
 
-def check(game: Game, source: str = "") -> None:
+def check(game: Game, source: str = "", playable: bool = True) -> None:
     """Raise unless the game can be compiled and played, and no goal is plainly out of reach.
 
     Args:
         game: The game.
         source: Where it comes from, a file or a generator and its seed; the game's name if empty.
+        playable: Refuse also what is sound but cannot be played: a game that is over at the start or cannot be won.
 
     Raises:
         ValueError: names the source, the thing, fact or quest, and what is wrong with it.
     """
-    _Check(game, source or game.name).run()
+    _Check(game, source or game.name, playable).run()
 
 
 class _Check:
-    def __init__(self, game: Game, source: str) -> None:
+    def __init__(self, game: Game, source: str, playable: bool) -> None:
         self.game, self.source, self.given = game, source, set(game.facts)
+        self.playable = playable
 
     def run(self) -> None:
         if self.game.theme not in THEMES:
@@ -54,7 +56,9 @@ class _Check:
         if self.game.theme.startswith("cooking"):
             self.recipe()
         self.quests()
-        self.reach()
+        if self.playable:
+            self.begins()
+            self.reach()
 
     def fail(self, what: str, reason: str) -> NoReturn:
         thing = self.game.things.get(what)
@@ -245,8 +249,11 @@ class _Check:
                     if fact not in self.given and is_constant(self.game, fact):
                         self.fail(f"{where}: {as_text(fact)}", "does not hold at the start, and nothing can change it")
                 self.exclusive(event, where)
+
+    def begins(self) -> None:
+        for number, quest in enumerate(self.game.quests):
             if any(map(self.given.issuperset, quest.fail)):
-                self.fail(where, "has failed at the start")
+                self.fail(f"quest {number}", "has failed at the start")
         # An episode that is won before the first step could never be played.
         wanted = [quest for quest in self.game.quests if quest.win and not quest.optional]
         if wanted and all(any(map(self.given.issuperset, quest.win)) for quest in wanted):

@@ -56,7 +56,7 @@ def solve(game: Game, *, limit: int = 1_000_000) -> Solution | None:
     Raises:
         ValueError: `limit` is out of range, or the game is not sound or does not fit into the largest layout.
     """
-    check(game)
+    check(game, playable=False)  # whether it can be won is the question here
     plan = Plan(game)
     level = np.zeros(1, LEVEL)
     write_level(level[0], plan)

@@ -118,7 +118,7 @@ def test_what_the_chosen_ones_do_not_have_is_refused(args, capsys):
         ("--kl.target 0.1", "kl.coefficient is 0"),
         ("--algo a2c --replay.capacity 100", "replay.batches is 0"),
         ("--learning-rate linear", "no schedule"),
-        ("--clip-range linear:x", "no number"),
+        ("--clip-range linear:x", "is not a number"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(args, message):

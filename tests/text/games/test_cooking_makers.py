@@ -213,7 +213,7 @@ def test_things_to_tidy_are_in_wrong_places_in_sight():
         (cooking, {"take": 2}, ValueError, "take is 2; it must be from 0 to 1"),
         (cooking, {"go": 7}, ValueError, "go is 7; it must be one of 1, 6, 9, 12"),
         (cooking, {"cut": 1}, TypeError, "cut must be True or False, not 1"),
-        (cooking, {"preset": "gata-6"}, ValueError, "preset is 'gata-6'; it must be one of 'ftwp-hardest'"),
+        (cooking, {"preset": "gata-6"}, ValueError, "preset is 'gata-6'; it must be one of '', 'ftwp-hardest'"),
         (cooking, {"preset": "gata-1", "go": 6}, ValueError, "preset 'gata-1' sets go itself"),
         (cooking_world, {"ingredients": 0}, ValueError, "ingredients is 0; it must be from 1 to 5"),
         (cooking_world, {"rooms": 13}, ValueError, "rooms is 13; it must be from 1 to 12"),

@@ -158,9 +158,10 @@ def test_what_can_be_won_and_what_not():
         [Quest(((("open", "c_0"),),))],  # the key is in the box
         [Quest(((("eaten", "f_0"),),), optional=True)],
         [Quest((lost,), (lost,))],
-        [Quest((lost,), repeatable=True)],
     ):
         assert solve(one_room(*quests)) is None
+    with pytest.raises(ValueError, match="repeatable; only optional quests may be"):
+        solve(one_room(Quest((lost,), repeatable=True)))
 
 
 @pytest.mark.parametrize("shuts", [False, True])
