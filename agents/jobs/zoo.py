@@ -61,7 +61,7 @@ def make_rows(makers: Sequence[Callable[[], gym.Env]], group_size: int = 1) -> V
         return DummyVecEnv(list(makers))
     first.close()
     options, count = dict(spec.kwargs), len(makers)
-    return TensorVecEnv(options.pop("world_id"), count, group_size=1 if count % group_size else group_size, **options)
+    return TensorVecEnv(spec.id, count, group_size=1 if count % group_size else group_size, **options)
 
 
 def _is_plain(env: gym.Env) -> bool:

@@ -118,7 +118,7 @@ def test_a_fresh_run_removes_only_what_a_run_wrote(tmp_path):
         (["--metric", "beauty"], ValueError, "no signal 'beauty'"),
         (["--weights", "beauty=1"], ValueError, "no signal 'beauty'"),
         (["--weights", "match=much"], ValueError, "the weight of 'match' is 'much'; it must be a finite number"),
-        (["--frozen", "nose"], ValueError, "no parameter's name"),
+        (["--frozen", "nose"], ValueError, "no parameter is named"),
     ],
 )
 def test_bad_options_are_refused_before_anything_is_written(tmp_path, more, error, message):
@@ -159,7 +159,7 @@ def test_of_stories_of_ones_own_nothing_is_held_out(tmp_path, capsys):
     assert (results["before"]["episodes"], results["after"]["episodes"]) == (1, 1)
     assert results["validation"] == results["after"]["signals"][results["metric"]]
     printed = capsys.readouterr().out
-    assert "1 training levels, your own: none is held out" in " ".join(printed.split())
+    assert "1 training levels, your own: none are held out" in " ".join(printed.split())
     assert "Text/Story-v0, all levels" in printed
     found = evaluation_main([*world, "--model", f"{out}/model.zip"])
     assert found.signals == results["after"]["signals"]
