@@ -79,7 +79,14 @@ def the_oracle_scores_all(printed):
     assert re.search(r"mean +│ +│ 100\.0 +│ +100", printed)
 
 
+def three_worlds_are_drawn(printed):
+    frames, width = map(int, re.search(r"worlds.gif: (\d+) frames of (\d+) x 300 pixels", printed).groups())
+    assert frames > 10
+    assert width > 1000
+
+
 PROMISES = {
+    "draw_worlds": three_worlds_are_drawn,
     "stock_sb3": right_after_training,
     "add_a_world": bisection_finds_and_chance_is_chance,
     "own_reward": rewards_are_the_weighted_terms,
@@ -89,11 +96,13 @@ PROMISES = {
     "online_adaptation": the_new_reward_is_learned_and_kl_holds_the_old_task,
 }
 ARGUMENTS = {
+    "draw_worlds": ["--out", "worlds.gif"],
     "reward_model": ["--quick", "--out", "out"],
     "online_adaptation": ["--quick", "--out", "out"],
     "llm_player": ["--agent", "oracle", "--episodes", "1"],
 }
 WRITES = {
+    "draw_worlds": {"worlds.gif"},
     "reward_model": {"out/overoptimisation.png"},
     "online_adaptation": {"out/released.zip"},
     "llm_player": {"llm_player.json"},
