@@ -1,8 +1,8 @@
-"""What the views share: drawing a row, beginning some rows, the observation and the `info` of one row."""
+"""What the views share: drawing a row, the options of a reset, the observation and the `info` of one row."""
 
 import secrets
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Mapping
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -50,37 +50,6 @@ def check_level(batch: BatchEnv, options: Mapping[str, Any] | None) -> int | Non
     if level is not None:
         check_range("level", level, 0, batch.num_levels - 1)
     return level
-
-
-def begin_rows(
-    batch: BatchEnv,
-    seed: int | Sequence[int | None] | None = None,
-    rows: np.ndarray | None = None,
-    levels: Any = None,
-) -> None:
-    """Call `BatchEnv.reset_rows`; in a list of seeds some may be None, and those rows continue their streams.
-
-    Raises:
-        TypeError, ValueError: a seed, mask or level of the wrong kind, shape or range; no row has changed.
-        RuntimeError: only some rows are to begin before all have begun once.
-    """
-    if seed is None or not isinstance(seed, (list, tuple)) or None not in seed:
-        batch.reset_rows(cast("int | Sequence[int] | None", seed), rows=rows, levels=levels)  # no None in the list
-        return
-    if len(seed) != batch.num_envs:
-        raise ValueError(f"seed has {len(seed)} entries; it must have {batch.num_envs}, one a row")
-    # `filled` gives the others the seed that they would have in a seeded batch; it is used only where `given` holds, or
-    # where nothing has begun.
-    given = np.array([one is not None for one in seed])
-    filled = [batch.seed + i if one is None else one for i, one in enumerate(seed)]
-    if not batch.started:  # nothing to continue yet: those rows have the seeds that the batch was made with
-        batch.reset_rows(filled, rows=rows, levels=levels)
-        return
-    # BatchEnv.reset takes seeds for all of its rows or for none: two resets of disjoint sets of rows.
-    chosen = np.ones(batch.num_envs, bool) if rows is None else rows
-    if (given & chosen).any():  # first: it refuses bad seeds and levels before anything has changed
-        batch.reset_rows(filled, rows=given & chosen, levels=levels)
-    batch.reset_rows(rows=~given & chosen, levels=levels)
 
 
 # ---------------------------------------------------------------------- one row

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from llm_envs.adapters.common import as_observation, begin_rows, check_level, draw, reset_info
+from llm_envs.adapters.common import as_observation, check_level, draw, reset_info
 from llm_envs.engine.batch import BatchEnv
 
 METHODS = ("action_masks", "render", "reset")
@@ -51,10 +51,9 @@ class Rows:
 
     def _reset(self, row: int, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, dict]:
         """Begin the next episode of one row, as `GymEnv.reset` does; no other row changes."""
-        # BatchEnv.reset takes a seed for every row and seeds those that begin.
         n, level = self.batch.num_envs, check_level(self.batch, options)
         levels = None if level is None else [level if i == row else None for i in range(n)]
-        begin_rows(self.batch, None if seed is None else [seed] * n, np.arange(n) == row, levels)
+        self.batch.reset_rows(None if seed is None else [seed] * n, rows=np.arange(n) == row, levels=levels)
         # (N, ...) -> (...)
         fields = {name: value[row] for name, value in self.batch.to_host().obs.items()}
         return as_observation(self.batch, fields), reset_info(self.batch, row)

@@ -15,7 +15,7 @@ import torch
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
-from llm_envs.adapters.common import METADATA, RENDER_MODES, begin_rows, check_level, signal_keys
+from llm_envs.adapters.common import METADATA, RENDER_MODES, check_level, signal_keys
 from llm_envs.adapters.rows import Rows
 from llm_envs.adapters.spaces import action_space, observation_space
 from llm_envs.engine.batch import BatchEnv, Step
@@ -81,7 +81,7 @@ class TensorVecEnv(VecEnv):
         """
         # SB3 keeps one dict of options and one seed or None a row, and forgets them after one reset.
         levels = [check_level(self.batch, options) for options in self._options]
-        begin_rows(self.batch, self._seeds, levels=levels)
+        self.batch.reset_rows(self._seeds, levels=levels)
         self._reset_seeds()
         self._reset_options()
         self.reset_infos = [{"level": level, **self._no_signals} for level in self.batch.level_index]

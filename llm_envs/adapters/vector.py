@@ -15,7 +15,6 @@ from gymnasium.vector.utils import batch_space
 from llm_envs.adapters.common import (
     METADATA,
     RENDER_MODES,
-    begin_rows,
     check_reset_options,
     draw,
     signal_keys,
@@ -99,11 +98,11 @@ class GymVectorEnv(gym.vector.VectorEnv):
         chosen = check_reset_options(options, ("level", "reset_mask"))
         rows = None if chosen.get("reset_mask") is None else self._check_mask(chosen["reset_mask"])
         levels = chosen.get("level")
-        if hasattr(levels, "tolist"):  # an array or tensor
+        if levels is not None and hasattr(levels, "tolist"):  # an array or tensor
             levels = levels.tolist()
         if levels is not None and not isinstance(levels, (list, tuple)):
             levels = [levels] * self.num_envs
-        begin_rows(self.batch, seed, rows, levels)
+        self.batch.reset_rows(seed, rows=rows, levels=levels)
         if isinstance(seed, (int, np.integer)):
             super().reset(seed=int(seed))
         begun = np.ones(self.num_envs, bool) if rows is None else rows

@@ -25,8 +25,8 @@ def as_array(actions: Any) -> np.ndarray:
         raise ValueError(f"actions are {quote(actions)}; they must be numbers, one or one vector a row") from error
 
 
-def check_actions(world: World, actions: Any, shape: tuple[int, ...], in_range: bool = True) -> None:
-    """Raise ValueError for actions, an array or a tensor, of the wrong dtype or shape, or (if `in_range`) range.
+def check_actions(world: World, actions: Any, shape: tuple[int, ...], checked: Any = slice(None)) -> None:
+    """Raise ValueError for actions, an array or a tensor, of the wrong dtype or shape, or range in the `checked` rows.
 
     Without the range check an illegal action is a no-op; dtype and shape are seen without reading a value, and a cast
     of what is no action would make some other action of it.
@@ -35,7 +35,7 @@ def check_actions(world: World, actions: Any, shape: tuple[int, ...], in_range: 
         world: whose `actions` are allowed.
         actions: of any dtype and shape.
         shape: that they must have, (N,) or (N, *shape of one).
-        in_range: whether their values are looked at.
+        checked: the rows whose values are looked at, a slice or a mask (N,); None for none of them.
     """
     # In this order: a range means nothing before the kind and the shape are right. Any integer or float type fits,
     # since it is cast into the action buffer; bool does not: as an action it is most often a mistake.
@@ -49,11 +49,11 @@ def check_actions(world: World, actions: Any, shape: tuple[int, ...], in_range: 
         raise ValueError(f"actions have dtype {actions.dtype}; they must be {wanted}")
     if tuple(actions.shape) != tuple(shape):
         raise ValueError(f"actions have shape {tuple(actions.shape)}; it must be {tuple(shape)}")
-    if not in_range or isinstance(allowed, np.dtype):
+    if checked is None or isinstance(allowed, np.dtype) or not len(actions[checked]):
         return
     # Two reductions over the batch are cheaper than a mask of every entry; the error is about the worst ones.
     low, high = (0, allowed - 1) if isinstance(allowed, int) else (allowed.low, allowed.high)
-    least, most = actions.min(), actions.max()
+    least, most = actions[checked].min(), actions[checked].max()
     if not (least >= low and most <= high):  # NaN fails too
         raise ValueError(f"actions reach from {least} to {most}; they must be from {low} to {high}")
 

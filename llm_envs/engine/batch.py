@@ -21,7 +21,7 @@ from numba import config
 from llm_envs.engine import drivers, kernels
 from llm_envs.engine.actions import as_array, check_actions, check_settings, is_text, merge_weights
 from llm_envs.engine.host_view import HostView, Step
-from llm_envs.engine.levels import LEAVE, ORDERS, level_requests, row_seeds, seeded_states, select
+from llm_envs.engine.levels import LEAVE, ORDERS, Seeds, level_requests, new_seeds, row_seeds, seeded_states, select
 from llm_envs.engine.snapshot import Saved
 from llm_envs.validation import check_choice, check_range
 from llm_envs.world import World
@@ -110,10 +110,7 @@ class BatchEnv(HostView, Saved):
         self._finals = make(num_envs, world.observation, columns=True)
         self._actions = make(num_envs, kernels.action_record(world))
         self._requests = make(num_envs, kernels.REQUEST)
-        names = self._actions.kind.names or ()
-        self._action_field = (
-            names[0] if names in (("index",), ("vector",)) else ""
-        )  # "" for a record of the world's own
+        self._action_field = (self._actions.kind.names or ())[0]
         self._check_actions = self._on_host if check_actions is None else check_actions
         self._bind()
         self._started = False
@@ -149,27 +146,24 @@ class BatchEnv(HostView, Saved):
     @property
     def action_buffer(self) -> np.ndarray:
         """Where `step_rows()` reads the actions, (N,) int64, (N, *shape) float32 or (N,) records (CPU only)."""
-        return self._actions.arrays[self._action_field] if self._action_field else self._actions.records
+        whole = isinstance(self.world.actions, np.dtype)
+        return self._actions.records if whole else self._actions.arrays[self._action_field]
 
     @property
     def last_action(self) -> "torch.Tensor":
-        """The actions of the last step, (N,) int64 or (N, *shape) float32, a live view."""
+        """The actions of the last step, (N,) int64 or (N, *shape) float32, a live view; of records the first field."""
         return self._actions.tensors[self._action_field]
 
     # ------------------------------------------------------------------ episodes
 
     def reset(
-        self,
-        seed: int | Sequence[int] | None = None,
-        *,
-        rows: Any = None,
-        levels: Sequence[int | None] | None = None,
+        self, seed: Seeds = None, *, rows: Any = None, levels: Sequence[int | None] | None = None
     ) -> dict[str, "torch.Tensor"]:
         """Begin a new episode in every row, or in some, and return the observations, (N, ...) tensors.
 
         Args:
-            seed: row i then draws what a single environment seeded `seed + i` draws, or with N seeds `seed[i]`; None
-                continues each row's own stream of random numbers and levels.
+            seed: row i then draws what a single environment seeded `seed + i` draws, or with N seeds `seed[i]`; None,
+                also in the list, continues a row's own stream of random numbers and levels.
             rows: (N,) bool, the rows that begin an episode; the others stay as they are. None for all of them.
             levels: (N,) indices into the split's `num_levels` levels; None (of a row: None or -1) draws them.
 
@@ -192,21 +186,20 @@ class BatchEnv(HostView, Saved):
         self.step_rows(actions)
         return self.tensors
 
-    def reset_rows(
-        self, seed: int | Sequence[int] | None = None, *, rows: Any = None, levels: Sequence[int | None] | None = None
-    ) -> None:
+    def reset_rows(self, seed: Seeds = None, *, rows: Any = None, levels: Sequence[int | None] | None = None) -> None:
         """`reset` without its views; `arrays` and `tensors` have them."""
         if self._draws_all and seed is None and rows is None and levels is None:
             self._drivers.reset(*self._reset_arguments)  # short: a single environment resets every few steps
             return
         requests = level_requests(rows, levels, self.num_envs, self.num_levels)
-        seeds = self._seeds if seed is None else row_seeds(seed, self.num_envs)
-        chosen = requests != LEAVE
-        if not self._started and not chosen.all():
+        seeds, seeded = new_seeds(seed, self._seeds)
+        begun = requests != LEAVE
+        if not self._started and not begun.all():
             raise RuntimeError("the first reset must begin every row; rows is for later ones")
-        if seed is not None or not self._started:
-            self._seeds = np.where(chosen, seeds, self._seeds)
-            self._seed_states(chosen)
+        seeded = begun & seeded if self._started else begun  # at first there is no stream to continue
+        if seeded.any():
+            self._seeds = np.where(seeded, seeds, self._seeds)
+            self._seed_states(seeded)
         self._requests.write(requests.view(kernels.REQUEST))
         self._draws_all = rows is None and levels is None
         self._drivers.reset(*self._reset_arguments)
@@ -240,19 +233,18 @@ class BatchEnv(HostView, Saved):
         """Check actions and write them where the kernel reads them."""
         if is_text(actions):
             actions = self.parse(actions)
+        checked: Any = None
+        if self._check_actions:  # an ended row's action is not played
+            checked = slice(None) if self.autoreset == "same_step" else ~self.over
         if self._on_host:
             target, given = self.action_buffer, as_array(actions)
-            if self.autoreset != "same_step" and given.shape == target.shape and given.dtype.kind == target.dtype.kind:
-                # Actions of ended rows are not played, so they are not checked either.
-                over = self._states.arrays["over"].astype(bool).reshape(-1, *[1] * (given.ndim - 1))
-                given = np.where(over, target, given) if over.any() else given
-            check_actions(self.world, given, target.shape, self._check_actions)
+            check_actions(self.world, given, target.shape, checked)
             target[...] = given
             return
         import torch
 
         buffer, sent = self.last_action, torch.as_tensor(actions, device=self.device)
-        check_actions(self.world, as_array(sent) if self._check_actions else sent, buffer.shape, self._check_actions)
+        check_actions(self.world, as_array(sent) if self._check_actions else sent, buffer.shape, checked)
         buffer.copy_(sent.detach())
 
     def _step_with_terms(self, last: Any) -> None:

@@ -56,6 +56,9 @@ def select(world: World, split: str | None) -> np.ndarray:
     return chosen
 
 
+Seeds = int | Sequence[int | None] | None  # of a reset: row i has seed + i, or seed[i]; None continues its stream
+
+
 def row_seeds(seed: int | Sequence[int], num_envs: int) -> np.ndarray:
     """Return the seed of every row, (N,) uint64: `seed + i`, or the N seeds that are given.
 
@@ -71,6 +74,19 @@ def row_seeds(seed: int | Sequence[int], num_envs: int) -> np.ndarray:
         return np.array(seed, np.uint64)
     check_seed(seed)
     return np.arange(num_envs, dtype=np.uint64) + np.array(seed, np.uint64)
+
+
+def new_seeds(seed: Seeds, seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the seeds after a reset by `seed`, (N,) uint64, and which rows it seeds, (N,) bool.
+
+    None, alone or in a list, leaves a row the one it has in `seeds` (N,). Errors are those of `row_seeds`.
+    """
+    if seed is None:
+        return seeds, np.zeros(len(seeds), bool)
+    if not isinstance(seed, (list, tuple)) or len(seed) != len(seeds):
+        return row_seeds(seed, len(seeds)), np.ones(len(seeds), bool)  # type: ignore[arg-type]
+    given = [int(old) if one is None else one for one, old in zip(seed, seeds, strict=True)]
+    return row_seeds(given, len(seeds)), np.array([one is not None for one in seed])
 
 
 def level_requests(rows: Any, levels: Sequence[int | None] | None, num_envs: int, num_levels: int) -> np.ndarray:

@@ -94,3 +94,15 @@ def test_the_first_reset_is_of_every_row():
     with pytest.raises(RuntimeError, match="the first reset must begin every row"):
         batch.reset(rows=np.arange(N) < 2)
     assert not batch.started
+
+
+def test_none_in_a_list_of_seeds_continues_a_row():
+    batch, twin = walked("Nav/FourRooms-v0"), walked("Nav/FourRooms-v0")
+    batch.reset_rows([None, 8, None, None, 9])
+    twin.reset_rows()
+    own, other = rows_of(batch)[0], rows_of(twin)[0]
+    assert (own[[0, 2, 3]] == other[[0, 2, 3]]).all()
+    for row, seed in ((1, 8), (4, 9)):
+        single = make_batch("Nav/FourRooms-v0", 1, seed=seed)
+        single.reset_rows()
+        assert single.read_buffers()[0] == own[row].tobytes()

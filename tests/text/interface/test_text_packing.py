@@ -104,6 +104,19 @@ def test_a_batch_takes_a_list_of_texts_one_a_row():
     assert texts.snapshot() == before
 
 
+def test_reward_terms_see_the_number_of_a_typed_command():
+    """The first field of its record: the command's number in the game's table, -1 for what is none of its commands."""
+    seen = []
+    batch = llm_envs.make_batch(
+        "Text/Cooking-v0", 2, rewards=[lambda t: seen.append(t.action.tolist()) or t.terminated.float()], **COOKING
+    )
+    batch.reset_rows(0)
+    batch.step(["inventory", "xyzzy"])
+    commands = batch.world.levels[batch.level_index[0]]["commands"]
+    assert commands[seen[0][0], 0] == codes.INVENTORY
+    assert seen[0][1] == -1
+
+
 def test_texts_are_refused_where_nothing_reads_them():
     batch = llm_envs.make_batch("Tokens/Copy-v0", 2)
     with pytest.raises(RuntimeError, match="reset"):
