@@ -36,7 +36,6 @@ Source:       Rules after TextWorld (Cote et al., 2018), theme "base"; the forma
 from collections.abc import Sequence
 from os import PathLike
 
-from llm_envs.text.compiler.pool import compile_games
 from llm_envs.text.formats.story.read import load_story
 from llm_envs.text.interface.world import check_interface, games_world
 from llm_envs.validation import check_list, check_path
@@ -95,7 +94,7 @@ def story(
         for i, text_or_path in enumerate([BUILT_IN] if stories is None else stories)
     ]
     return games_world(
-        compile_games(games),  # each was checked when it was read
+        games,
         observation=observation,
         action=action,
         mask=mask,

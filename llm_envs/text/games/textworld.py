@@ -44,7 +44,6 @@ Source:       TextWorld 1.7.0 (Cote et al., 2018, "TextWorld: A Learning Environ
 from collections.abc import Sequence
 from pathlib import Path
 
-from llm_envs.text.compiler.pool import compile_games
 from llm_envs.text.formats.textworld.read import load
 from llm_envs.text.games.key_quest import key_quest
 from llm_envs.text.interface.world import check_interface, games_world
@@ -72,9 +71,8 @@ def world(
         raise TypeError("games is one Game; it must be a list of paths or games")
     if games is not None:
         check_list("games", games, "paths or games", 1)
-    chosen = built_in() if games is None else [read(game, f"games[{k}]") for k, game in enumerate(games)]
     return games_world(
-        compile_games(chosen),  # each was checked when it was read
+        built_in() if games is None else [read(game, f"games[{k}]") for k, game in enumerate(games)],
         observation=observation,
         action=action,
         mask=mask,
