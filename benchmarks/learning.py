@@ -104,10 +104,10 @@ def run(task: str, algorithm: str, seed: int) -> bool:
 
 def summary(place: Path) -> str:
     """Return a run's result in one line."""
-    told = json.loads((place / "results.json").read_text())
-    metric = told["metric"]
-    before, after = told["before"]["signals"][metric], told["after"]["signals"][metric]
-    return f"{metric} {before:.3f} -> {after:.3f}, {told['steps']:,} steps, {told['seconds']:.0f} s"
+    outcome = json.loads((place / "results.json").read_text())
+    metric = outcome["metric"]
+    before, after = outcome["before"]["signals"][metric], outcome["after"]["signals"][metric]
+    return f"{metric} {before:.3f} -> {after:.3f}, {outcome['steps']:,} steps, {outcome['seconds']:.0f} s"
 
 
 if __name__ == "__main__":

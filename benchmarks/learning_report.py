@@ -49,16 +49,16 @@ times as many short ones. The oracle wins every game with all points.
 def write(page: str, tasks: Tasks, algorithms: Sequence[str], seeds: Sequence[int], place: Place) -> None:
     """Write a page and one picture a task; runs that are not there are named as missing."""
     found = {
-        task: {a: {s: told for s in seeds if (told := results(place(task, a, s)))} for a in algorithms}
+        task: {a: {s: outcome for s in seeds if (outcome := results(place(task, a, s)))} for a in algorithms}
         for task in tasks
     }
     table = games_table if page == "text-results" else tasks_table
     lines = [HEADS[page], *table(tasks, found, place)]
     lines += ["", "| task | steps | seconds a run | command |", "|---|---|---|---|"]
     for task, by_algorithm in found.items():
-        known = [told for by_seed in by_algorithm.values() for told in by_seed.values()]
+        known = [outcome for by_seed in by_algorithm.values() for outcome in by_seed.values()]
         if known:
-            steps, seconds = (span([told[name] for told in known]) for name in ("steps", "seconds"))
+            steps, seconds = (span([outcome[name] for outcome in known]) for name in ("steps", "seconds"))
             command = f"python -m agents.train {shlex.join(tasks[task])} --threads 1"
             lines.append(f"| {task} | {steps} | {seconds} | `{command}` |")
             draw(task, by_algorithm, place)
@@ -78,11 +78,11 @@ def tasks_table(tasks: Tasks, found: dict[str, Found], place: Place) -> list[str
     lines = [f"| task | random | warm start | {' | '.join(a.upper() for a in algorithms)} |"]
     lines.append("|---" * (3 + len(algorithms)) + "|")
     for task, by_algorithm in found.items():
-        runs = [told for by_seed in by_algorithm.values() for told in by_seed.values()]
+        runs = [outcome for by_seed in by_algorithm.values() for outcome in by_seed.values()]
         if runs:
-            before = cell([signal(told, "before", told["metric"]) for told in runs])
+            before = cell([signal(outcome, "before", outcome["metric"]) for outcome in runs])
             after = [by_algorithm[a].values() for a in algorithms]
-            cells = [cell([signal(told, "after", told["metric"]) for told in by_seed]) for by_seed in after]
+            cells = [cell([signal(outcome, "after", outcome["metric"]) for outcome in by_seed]) for by_seed in after]
             chance = played("random", tasks[task])[runs[0]["metric"]]
             lines.append(f"| {task} | {chance:.3f} | {before} | {' | '.join(cells)} |")
     return lines
@@ -109,10 +109,10 @@ def games_table(tasks: Tasks, found: dict[str, Found], place: Place) -> list[str
         chance = played("random", tasks[task], action="admissible")
         models = [load_policy(place(task, "ppo", seed) / "model.zip", "cpu") for seed in runs]
         sampled = [played(model, tasks[task], deterministic=False)["win"] for model in models]
-        told = list(runs.values())
-        best = told[0]["after"]["mean_return"] + told[0]["after"]["estimates"]["regret"]["mean"]
-        won, points = ([cell([signal(t, when, s) for t in told]) for when in WHEN] for s in ("win", "score"))
-        lost, turns = (cell([signal(t, "after", name) for t in told]) for name in ("lose", "turn"))
+        outcome = list(runs.values())
+        best = outcome[0]["after"]["mean_return"] + outcome[0]["after"]["estimates"]["regret"]["mean"]
+        won, points = ([cell([signal(t, when, s) for t in outcome]) for when in WHEN] for s in ("win", "score"))
+        lost, turns = (cell([signal(t, "after", name) for t in outcome]) for name in ("lose", "turn"))
         lines.append(
             f"| {task} | {chance['win']:.3f} | {won[0]} | {won[1]} | {cell(sampled)} | {lost} | {turns} "
             f"| {chance['score']:.2f} | {points[0]} | {points[1]} | {best:g} |"
@@ -126,9 +126,9 @@ def results(folder: Path) -> dict[str, Any] | None:
     return json.loads(path.read_text()) if path.exists() else None
 
 
-def signal(told: dict[str, Any], when: str, name: str) -> float:
+def signal(outcome: dict[str, Any], when: str, name: str) -> float:
     """Return a signal's mean total in an episode, "before" or "after" RL."""
-    return told[when]["signals"][name]
+    return outcome[when]["signals"][name]
 
 
 def cell(values: Sequence[float]) -> str:
@@ -156,11 +156,11 @@ def draw(task: str, found: Found, place: Place) -> None:
     figure, axes = plt.subplots(figsize=(7, 4), constrained_layout=True)
     for color, (algorithm, by_seed) in enumerate(found.items()):
         curves = []
-        for seed, told in by_seed.items():
+        for seed, outcome in by_seed.items():
             with (place(task, algorithm, seed) / "progress.csv").open() as file:
-                rows = [row for row in csv.DictReader(file) if row.get(f"signals/{told['metric']}")]
+                rows = [row for row in csv.DictReader(file) if row.get(f"signals/{outcome['metric']}")]
             steps = np.array([float(row["time/total_timesteps"]) for row in rows])
-            curves.append((steps, np.array([float(row[f"signals/{told['metric']}"]) for row in rows])))
+            curves.append((steps, np.array([float(row[f"signals/{outcome['metric']}"]) for row in rows])))
             axes.plot(*curves[-1], color=f"C{color}", lw=0.7, alpha=0.4)
         if curves:
             grid = np.linspace(min(s[0] for s, _ in curves), max(s[-1] for s, _ in curves), 200)

@@ -10,7 +10,7 @@
 (d) start     Wall clock of a process that imports, makes, resets and steps once, its compiled rules on disk already.
 
 Unit of a-c: environment steps per second with random actions; writing observations and beginning the next episode where
-one ends are included. Contenders take turns in one process, and the median over the turns is told.
+one ends are included. Contenders take turns in one process, and the median over the turns is reported.
 """
 
 import argparse

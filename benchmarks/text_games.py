@@ -10,7 +10,7 @@
 (d) games    Seconds to generate and compile 1,000 Cooking games; bytes of a row's state.
 
 Actions are admissible ones, drawn at random outside of the time that is measured. Contenders take turns in one process;
-the median over the turns is told. The peers are extras: `pip install -e .[test,bench]`.
+the median over the turns is reported. The peers are extras: `pip install -e .[test,bench]`.
 """
 
 import argparse

@@ -5,7 +5,7 @@
     python benchmarks/threads.py --quick      a smoke run; its figures mean nothing
 
 "busy": one other process spins, wherever the system puts it; "pinned": it spins on the last core alone. A batch's
-default number of threads and one take turns in one process, and the medians over the turns are told; a process for
+default number of threads and one take turns in one process, and the medians over the turns are reported; a process for
 every order in which torch, numba and llm_envs can be imported. What bounds the ratio is the share of the second core
 that is left: 2 with both free, 1.5 beside a process that takes its half.
 """
@@ -81,7 +81,7 @@ def rows(seconds: float, repeats: int, orders: list[tuple[str, ...]]) -> list[di
     return lines
 
 
-def training(told: list[str]) -> list[dict]:
+def training(extra: list[str]) -> list[dict]:
     """Return the seconds of one short training run under each load."""
     lines: list[dict] = []
     print("| load | seconds of training | times as long | target |\n| --- | --- | --- | --- |")
@@ -90,7 +90,7 @@ def training(told: list[str]) -> list[dict]:
             start = time.perf_counter()
             command = [sys.executable, "-m", "agents.train", "Tokens/Addition-v0", "--out", folder]
             command += [f"--{name}={value}" for name, value in SHORT.items()]
-            subprocess.run([*command, *told], check=True, capture_output=True)
+            subprocess.run([*command, *extra], check=True, capture_output=True)
             seconds = time.perf_counter() - start
         free = lines[0]["seconds"] if lines else seconds
         lines.append({"load": kind, "seconds": seconds, "slowdown": seconds / free})
@@ -106,12 +106,12 @@ def main() -> None:
     parser.add_argument("--order", nargs="*", help="measure in this process, with these modules imported in this order")
     parser.add_argument("--seconds", type=float, default=0.15, help="of each turn")
     parser.add_argument("--repeats", type=int, default=5)
-    options, told = parser.parse_known_args()  # what is left is for agents.train
+    options, extra = parser.parse_known_args()  # what is left is for agents.train
     if options.order:
         print(json.dumps(measure_order(options.order, options.seconds, options.repeats)))
         return
     if options.training:
-        lines = training(told)
+        lines = training(extra)
     elif options.quick:
         lines = rows(0.02, 1, ORDERS[:1])
     else:

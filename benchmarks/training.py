@@ -156,8 +156,8 @@ def measure_profile(quick: bool) -> list[dict]:
 def measure_memory(quick: bool) -> list[dict]:
     """Peak memory in a process of its own."""
     rows = "64" if quick else "1024"
-    told = subprocess.run([sys.executable, __file__, "--peak", rows], capture_output=True, text=True, check=True).stdout
-    return [{"what": f"memory: {rows} rows x 256 tokens", "value": float(told.split()[-1]), "unit": "GiB", "target": 6}]
+    out = subprocess.run([sys.executable, __file__, "--peak", rows], capture_output=True, text=True, check=True).stdout
+    return [{"what": f"memory: {rows} rows x 256 tokens", "value": float(out.split()[-1]), "unit": "GiB", "target": 6}]
 
 
 def peak(rows: int) -> float:
