@@ -233,3 +233,9 @@ def test_folders_and_files_are_small():
     crowded = {str(f): n for f in folders if (n := sum(p.name != "__init__.py" for p in f.glob("*.py"))) > 16}
     long = {str(path): n for path in FILES if (n := path.read_text().count("\n")) > 300}
     assert (crowded, long) == ({}, {})
+
+
+def test_test_files_have_names_of_their_own():
+    """Pytest imports a test file by its name alone: of two with one name it collects the first."""
+    names = [path.name for path in (ROOT / "tests").rglob("*.py")]
+    assert not {name for name in names if names.count(name) > 1}

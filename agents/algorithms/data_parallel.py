@@ -75,7 +75,7 @@ def check(model: Any, group: Group) -> None:
     if not isinstance(model.env, TensorVecEnv):
         raise ValueError(f"data parallel training needs a bare TensorVecEnv, not {type(model.env).__name__}")
     if type(model.rollout_buffer) is not SequenceRolloutBuffer:  # one with replay, or of an earlier attach
-        raise ValueError(f"data parallel training has no {type(model.rollout_buffer).__name__}; do without replay")
+        raise ValueError(f"data parallel training has no {type(model.rollout_buffer).__name__}; leave out replay")
     if model.env.batch.order == "sweep":
         raise ValueError("order='sweep' counts levels within one batch; data parallel training needs order='random'")
     rows = group.gather_objects(model.env.num_envs)
