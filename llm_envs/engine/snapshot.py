@@ -9,6 +9,7 @@ import json
 import struct
 import zlib
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -134,13 +135,17 @@ class Saved:
         for buffer, held in zip(self._written, saved, strict=True):
             buffer.write(held)
 
+    @cached_property
+    def _layout(self) -> int:
+        return layout(self.world)  # once a batch: hashing the rules of a text game takes 0.1 s
+
     def _header(self) -> dict[str, Any]:
         """Return what a snapshot and the batch that restores it must agree in."""
         world = self.world
         return {
             "world": self.identity.world_id,
             "configuration": self.identity.configuration,
-            "layout": layout(world),
+            "layout": self._layout,
             "levels": self.pool_checksum,
             "params": zlib.crc32(world.params.tobytes()),
             "num_envs": self.num_envs,
