@@ -82,7 +82,8 @@ def test_a_game_is_checked_against_its_level(world_id, config, field):
     for _ in range(60):
 
         def change(records):
-            values = records[field].reshape(3, -1)
+            part = records["interface" if field in ("low", "high", "typed") else "game"]
+            values = part[field].reshape(3, -1)
             values[1, rng.integers(min(values.shape[1], 12))] = rng.integers(0, 256)
 
         saved = crafted(batch, 0, change)
@@ -104,7 +105,7 @@ def test_lists_that_lead_in_a_circle_are_refused():
     batch = walked("Text/KeyQuest-v0", {"pool": 4})
 
     def change(records):
-        state = records[0]
+        state = records[0]["game"]
         held = next(h for h in range(len(state["first"])) if state["first"][h] != 255)
         state["after"][state["first"][held]] = state["first"][held]
 

@@ -52,7 +52,7 @@ class Scene:
         level["theme"] = THEMES.index(game.theme)
         texts.write(level, self.vocabulary)
         self.level = self.levels.view(np.recarray)[0]
-        self.state = np.zeros(1, state_records.state_kind(SIZE)).view(np.recarray)[0]
+        self.state = np.zeros(1, state_records.game_kind(SIZE)).view(np.recarray)[0]
         self.state.x, self.state.y, self.state.z = codes.NONE, codes.NONE, codes.NONE
         self.state.first[:], self.state.after[:] = codes.NONE, codes.NONE
 

@@ -21,51 +21,51 @@ from llm_envs.vocabulary import END
 
 
 @njit
-def narrow(state, level, word):
+def narrow(interface, level, word):
     """Keep, of the commands that begin as typed, those that continue with a word: a range again."""
     # Commands are sorted by their words (compiler.plan), so those that begin as typed are neighbours.
     # int64: variables of a loop keep one type.
-    low, high = np.int64(state.low), np.int64(state.high)
-    while low < high and word_at(level, low, state.typed) != word:
+    low, high = np.int64(interface.low), np.int64(interface.high)
+    while low < high and word_at(level, low, interface.typed) != word:
         low += 1
     end = low
-    while end < high and word_at(level, end, state.typed) == word:
+    while end < high and word_at(level, end, interface.typed) == word:
         end += 1
-    state.low, state.high = low, end
+    interface.low, interface.high = low, end
 
 
 @njit
 def play(state, level, command, signals):
     """Carry out a command by its number, and begin the next one."""
-    state.word, state.reply_pending = command, 1
-    return take_turn(
-        state, level, level.commands[command, 0], level.commands[command, 1], level.commands[command, 2], signals
-    )
+    state.interface.word, state.interface.reply_pending = command, 1
+    verb, x, y = level.commands[command, 0], level.commands[command, 1], level.commands[command, 2]
+    return take_turn(state.game, level, verb, x, y, signals)
 
 
 @njit
 def step_word(state, level, params, action, signals):
     """Type a word; with <end>, carry out what was typed."""
-    state.word, state.reply_pending = action, 0
+    interface = state.interface
+    interface.word, interface.reply_pending = action, 0
     # More words than any command has cannot be right; without this bound `typed`, a byte, would overflow.
-    if action != END and state.typed < params.longest_command:
-        narrow(state, level, action)
-        state.typed += 1
+    if action != END and interface.typed < params.longest_command:
+        narrow(interface, level, action)
+        interface.typed += 1
         return False
     # Of the commands with these words the shortest comes first: only that one can be complete.
-    complete = state.low < state.high and level.command_words[state.low] == state.typed
-    command, known = np.int64(state.low), state.low < state.high
+    command, known = np.int64(interface.low), interface.low < interface.high
+    complete = known and level.command_words[command] == interface.typed
     # Typing begins again, with all commands in range, before the rules see the command.
-    state.low, state.high, state.typed = 0, level.num_commands, 0
+    interface.low, interface.high, interface.typed = 0, level.num_commands, 0
     if complete and action == END:
         over = play(state, level, command, signals)
     else:
-        state.reply_pending = 1
+        interface.reply_pending = 1
         # The beginning of a command is an incomplete sentence; any other words name nothing that there is.
         reply = replies.NO_SENSE if known else replies.CANT_SEE
-        over = take_turn(state, level, codes.VERBS + reply, codes.NONE, codes.NONE, signals)
+        over = take_turn(state.game, level, codes.VERBS + reply, codes.NONE, codes.NONE, signals)
     # `play` has put the command's number there; the transcript needs the token.
-    state.word = action
+    interface.word = action
     return over
 
 
@@ -74,37 +74,37 @@ def step_index(state, level, params, action, signals):
     """Carry out a command by its number; a number that the game does not have is not understood."""
     if action < level.num_commands:
         return play(state, level, action, signals)
-    state.word, state.reply_pending = -1, 1
-    return take_turn(state, level, codes.VERBS + replies.NO_SENSE, codes.NONE, codes.NONE, signals)
+    state.interface.word, state.interface.reply_pending = -1, 1
+    return take_turn(state.game, level, codes.VERBS + replies.NO_SENSE, codes.NONE, codes.NONE, signals)
 
 
 @njit
 def step_listed(state, level, params, action, signals):
     """Carry out a command of the list."""
     # Beyond the list there is no command: num_commands is the number of none.
-    over = step_index(
-        state, level, params, state.listed[action] if action < state.listed_count else level.num_commands, signals
-    )
-    list_now(state, level)
+    choices = state.interface
+    command = choices.listed[action] if action < choices.listed_count else level.num_commands
+    over = step_index(state, level, params, command, signals)
+    list_now(choices, state.game, level)
     return over
 
 
 @njit
-def begin_typing(state, level):
+def begin_typing(interface, level):
     """Nothing is typed yet, so every command may follow; the first observation shows the description."""
-    state.low, state.high, state.typed, state.word = 0, level.num_commands, 0, 0
-    state.reply_pending = 1
+    interface.low, interface.high, interface.typed, interface.word = 0, level.num_commands, 0, 0
+    interface.reply_pending = 1
 
 
 @njit
 def reset_game(state, level, params):
     """Begin the game."""
-    begin_game(state, level)
-    begin_typing(state, level)
+    begin_game(state.game, level)
+    begin_typing(state.interface, level)
 
 
 @njit
 def reset_listed(state, level, params):
     """Begin the game, with its first list."""
     reset_game(state, level, params)
-    list_now(state, level)
+    list_now(state.interface, state.game, level)

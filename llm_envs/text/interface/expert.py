@@ -9,7 +9,7 @@ from llm_envs.engine.jit import cached, specialise
 from llm_envs.text.compiler.pool import Pool
 from llm_envs.text.compiler.symbols import SymbolTable
 from llm_envs.text.interface.masks import list_now
-from llm_envs.text.records.state import state_kind
+from llm_envs.text.records.state import game_kind, interface_kind
 from llm_envs.text.rules.turn import begin_game, take_turn
 from llm_envs.text.solver.solve import SIGNALS, solve
 from llm_envs.vocabulary import END
@@ -40,8 +40,8 @@ class Solutions:
         # `level` is one record; compiled code takes arrays of records.
         one = np.zeros(1, level.dtype)
         one[0] = level
-        states, signals = np.zeros(1, state_kind(self.pool.size, self.listed)), np.zeros(1, SIGNALS)
-        find_places()(states, one, chosen, place, signals)
+        games, choices = np.zeros(1, game_kind(self.pool.size)), np.zeros(1, interface_kind(self.listed))
+        find_places()(games, choices, one, chosen, place, np.zeros(1, SIGNALS))
         # What is not listed cannot be chosen; `play_places` has left it out as well.
         return place[place >= 0].tolist()
 
@@ -61,20 +61,20 @@ def winning_commands(symbols: SymbolTable) -> list[str]:
     return list(found.commands)
 
 
-def play_places(states, levels, chosen, place, signals):
+def play_places(games, choices, levels, chosen, place, signals):
     """Play commands by number, and note the place of each in its turn's list, -1 if it is not admissible."""
-    state, level = states[0], levels[0]
-    begin_game(state, level)
+    game, listed, level = games[0], choices[0], levels[0]
+    begin_game(game, level)
     for k in range(chosen.shape[0]):
         # Places change from turn to turn, so the game has to be played to find them.
-        list_now(state, level)
+        list_now(listed, game, level)
         place[k] = -1
-        for j in range(state.listed_count):
-            if state.listed[j] == chosen[k]:
+        for j in range(listed.listed_count):
+            if listed.listed[j] == chosen[k]:
                 place[k] = j
         if place[k] >= 0:
             verb, x, y = level.commands[chosen[k]]
-            take_turn(state, level, verb, x, y, signals[0])
+            take_turn(game, level, verb, x, y, signals[0])
 
 
 @cache

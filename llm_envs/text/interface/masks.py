@@ -8,32 +8,33 @@ from llm_envs.vocabulary import END
 
 
 @njit
-def mark(mask, state, level, command):
+def mark(mask, game, level, command):
     """Mark a command in a mask over commands."""
     mask[command] = 1
 
 
 @njit
-def mark_word(mask, state, level, command):
+def mark_word(sink, game, level, command):
     """Mark the word with which a command continues those typed, or the end, in a mask over the vocabulary."""
+    mask, interface = sink
     # Outside this range a command begins with other words than those typed.
-    if state.low <= command < state.high:
-        if level.command_words[command] == state.typed:
+    if interface.low <= command < interface.high:
+        if level.command_words[command] == interface.typed:
             mask[END] = 1
         else:
-            mask[level.tokens[level.command_text[command] + state.typed]] = 1
+            mask[level.tokens[level.command_text[command] + interface.typed]] = 1
 
 
 @njit
-def note(listed, state, level, command):
+def note(choices, game, level, command):
     """Insert a command into the list of numbers, which is kept sorted."""
     # Commands come by verb (rules.admissible). Sorted by number, a list is that of its set of commands.
-    place = state.listed_count
-    while place > 0 and listed[place - 1] > command:
-        listed[place] = listed[place - 1]
+    place = choices.listed_count
+    while place > 0 and choices.listed[place - 1] > command:
+        choices.listed[place] = choices.listed[place - 1]
         place -= 1
-    listed[place] = command
-    state.listed_count += 1
+    choices.listed[place] = command
+    choices.listed_count += 1
 
 
 mark_commands, mark_words, note_commands = lister(mark), lister(mark_word), lister(note)
@@ -48,10 +49,10 @@ def word_at(level, command, place):
 
 
 @njit
-def list_now(state, level):
-    """Make the list of this turn's admissible commands."""
-    state.listed_count = 0
-    note_commands(state.listed, state, level)
+def list_now(choices, game, level):
+    """Make the list of this turn's admissible commands in the interface's record."""
+    choices.listed_count = 0
+    note_commands(choices, game, level)
 
 
 @njit
@@ -60,7 +61,7 @@ def mask_words(state, level, params, observation):
     for k in range(observation.action_mask.shape[0]):
         # Token 0 is <pad>, which is never an action.
         observation.action_mask[k] = params.free_mask and k > 0
-    mark_words(observation.action_mask, state, level)
+    mark_words((observation.action_mask, state.interface), state.game, level)
     words = 0
     for k in range(observation.action_mask.shape[0]):
         words += observation.action_mask[k]
@@ -75,17 +76,18 @@ def mask_commands(state, level, params, observation):
     for k in range(observation.action_mask.shape[0]):
         # The mask has the size of the pool's largest game, rounded up.
         observation.action_mask[k] = params.free_mask and k < level.num_commands
-    mark_commands(observation.action_mask, state, level)
+    mark_commands(observation.action_mask, state.game, level)
 
 
 @njit
 def mask_list(state, level, params, observation):
     """Write the list of admissible commands as tokens, and the mask of its used places."""
+    choices = state.interface
     for k in range(observation.action_mask.shape[0]):
-        observation.action_mask[k] = k < state.listed_count
+        observation.action_mask[k] = k < choices.listed_count
         for j in range(observation.commands.shape[1]):
             # -1 after a command's end becomes <pad>.
-            word = word_at(level, state.listed[k], j) if k < state.listed_count else -1
+            word = word_at(level, choices.listed[k], j) if k < choices.listed_count else -1
             observation.commands[k, j] = word if word > 0 else 0
 
 

@@ -28,17 +28,18 @@ def inspect(state, level, buffers, mask, order, commands, conditions, facts):
     `order` is each command's number, sorted as strings; `commands` and `facts` get places in the sorted tables.
     Returns how many there are of each, whether the score has no end, and the most points where it has one.
     """
+    game = state.game
     for k in range(buffers.shape[0]):
         buffers[k].length = 0
     if state.t == 0:
-        render_start(state, level, buffers[FEEDBACK], 0)
+        render_start(game, level, buffers[FEEDBACK], 0)
     else:
-        render_turn(state, level, buffers[FEEDBACK], 0)
-    render_description(state, level, buffers[DESCRIPTION])
-    render_inventory(state, level, buffers[INVENTORY])
+        render_turn(game, level, buffers[FEEDBACK], 0)
+    render_description(game, level, buffers[DESCRIPTION])
+    render_inventory(game, level, buffers[INVENTORY])
     for k in range(mask.shape[0]):
         mask[k] = 0
-    mark_commands(mask, state, level)
+    mark_commands(mask, game, level)
     # Each number is written, and kept if the next one does not overwrite it: no branch. Hence one entry to spare.
     found = 0
     for k in range(order.shape[0]):
@@ -47,19 +48,19 @@ def inspect(state, level, buffers, mask, order, commands, conditions, facts):
     true = 0
     for k in range(conditions.shape[0]):
         facts[true] = k
-        true += holds(state, conditions[k, 0], conditions[k, 1], conditions[k, 2])
+        true += holds(game, conditions[k, 0], conditions[k, 1], conditions[k, 2])
     return found, true, endless(level), most_points(level)
 
 
-def applies(state, level, number):
+def applies(game, level, number):
     """Return whether the things that a command names are where it says, so that its words mean nothing else."""
     verb, x, y = level.commands[number]
     # "take lamp from chest" with the lamp elsewhere is a question for the parser: it may mean another lamp.
-    if verb == codes.TAKE and y != codes.NONE and state.holder[x] != level.rooms + y - level.portables:
+    if verb == codes.TAKE and y != codes.NONE and game.holder[x] != level.rooms + y - level.portables:
         return False
     # GO's x is a direction.
-    return (verb == codes.GO or x == codes.NONE or is_visible(state, level, x)) and (
-        y == codes.NONE or is_visible(state, level, y)
+    return (verb == codes.GO or x == codes.NONE or is_visible(game, level, x)) and (
+        y == codes.NONE or is_visible(game, level, y)
     )
 
 
@@ -93,20 +94,20 @@ class StringInterface:
 
     def info(self, row: Row) -> dict[str, Any]:
         """Return what TextWorld's interpreter returns of a state, under TextWorld's names."""
-        symbols, state = self.symbols(row), row.state
+        symbols, game = self.symbols(row), row.state["game"]
         conditions = symbols.conditions if self.with_facts else self.none
         found, true, no_end, most = self.inspect(
-            state, row.level, self.buffers, self.mask, symbols.order, self.commands, conditions, self.facts
+            row.state, row.level, self.buffers, self.mask, symbols.order, self.commands, conditions, self.facts
         )
         names = symbols.commands
-        ending = state["ending"]
+        ending = game["ending"]
         info = {
             "feedback": self.text(FEEDBACK),
             "description": self.text(DESCRIPTION),
             "inventory": self.text(INVENTORY),
             "admissible_commands": [names[k] for k in self.commands[:found].tolist()],
             # Python's own numbers and truth values, as TextWorld gives them.
-            "score": int(state["score"]),
+            "score": int(game["score"]),
             "max_score": float("inf") if no_end else int(most),
             "won": bool(ending == codes.WON),
             "lost": bool(ending == codes.LOST),
@@ -124,9 +125,9 @@ class StringInterface:
         symbols, level = self.symbols(row), row.level
         # The common case, a command of the table, needs no parser: most agents choose from admissible_commands.
         number = symbols.unambiguous.get(text)
-        if number is not None and self.applies(row.state, level, number):
+        if number is not None and self.applies(row.state.game, level, number):
             return (number, *level["commands"][number].tolist(), codes.NONE, 0)
-        found = parse(text, symbols, row.state, level)
+        found = parse(text, symbols, row.state.game, level)
         # Other words may mean a command of the table ("get lamp"); the transcript then has its usual words.
         same = np.flatnonzero((level["commands"][: level["num_commands"]] == found[:3]).all(1))
         return (int(same[0]) if len(same) else -1, *found)

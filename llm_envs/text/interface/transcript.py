@@ -11,26 +11,26 @@ from llm_envs.vocabulary import END
 def start_transcript(state, level, params, observation):
     """Write the objective and the first description."""
     clear(observation)
-    render_start(state, level, observation, params.include_in_reply)
+    render_start(state.game, level, observation, params.include_in_reply)
     append(observation, PROMPT, WORLD)
 
 
 @njit
-def write_command(state, level, observation):
+def write_command(interface, level, observation):
     """Write the command that was carried out; one that is none of the game's is written as an end."""
     # The transcript's vocabulary is closed, so a player's own words cannot be repeated in it.
-    if state.word < 0:
+    if interface.word < 0:
         append(observation, END, POLICY)
         return
-    start = level.command_text[state.word]
-    for k in range(level.command_words[state.word]):
+    start = level.command_text[interface.word]
+    for k in range(level.command_words[interface.word]):
         append(observation, level.tokens[start + k], POLICY)
 
 
 @njit
 def write_answer(state, level, params, observation):
     """Write the reply, the texts that it includes, and the prompt for the next command."""
-    render_turn(state, level, observation, params.include_in_reply)
+    render_turn(state.game, level, observation, params.include_in_reply)
     append(observation, PROMPT, WORLD)
 
 
@@ -41,9 +41,9 @@ def write_word(state, level, params, observation):
         start_transcript(state, level, params, observation)
         return
     # Room for the whole answer, before anything is written: the rules that render it do not check for space.
-    make_room(observation, params.longest_turn if state.reply_pending else 1)
-    append(observation, state.word, POLICY)
-    if state.reply_pending:
+    make_room(observation, params.longest_turn if state.interface.reply_pending else 1)
+    append(observation, state.interface.word, POLICY)
+    if state.interface.reply_pending:
         write_answer(state, level, params, observation)
 
 
@@ -55,18 +55,19 @@ def write_turn(state, level, params, observation):
         return
     # The bound includes the command itself (world.games_world).
     make_room(observation, params.longest_turn)
-    write_command(state, level, observation)
+    write_command(state.interface, level, observation)
     write_answer(state, level, params, observation)
 
 
 @njit
 def write_state(state, level, params, observation):
     """Write the state as numbers, field by field."""
-    observation.room, observation.ending = state.room, state.ending
-    observation.score, observation.turns = state.score, state.turns
-    observation.free_slots, observation.used_slots = state.free_slots, state.used_slots
-    observation.typed, observation.low, observation.high = state.typed, state.low, state.high
-    for k in range(state.holder.shape[0]):
-        observation.holder[k], observation.food[k], observation.cut[k] = state.holder[k], state.food[k], state.cut[k]
-    for k in range(state.lock.shape[0]):
-        observation.lock[k] = state.lock[k]
+    game, interface = state.game, state.interface
+    observation.room, observation.ending = game.room, game.ending
+    observation.score, observation.turns = game.score, game.turns
+    observation.free_slots, observation.used_slots = game.free_slots, game.used_slots
+    observation.typed, observation.low, observation.high = interface.typed, interface.low, interface.high
+    for k in range(game.holder.shape[0]):
+        observation.holder[k], observation.food[k], observation.cut[k] = game.holder[k], game.food[k], game.cut[k]
+    for k in range(game.lock.shape[0]):
+        observation.lock[k] = game.lock[k]

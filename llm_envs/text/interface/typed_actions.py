@@ -80,8 +80,8 @@ def step_text(state, level, params, action, signals):
     z, inferred = np.int64(action.z), np.int64(action.inferred)
     if not can_be_meant(level, verb, x, y, z, inferred, number):
         verb, x, y, z, inferred, number = codes.VERBS + replies.NO_SENSE, codes.NONE, codes.NONE, codes.NONE, 0, -1
-    over = take_turn(state, level, verb, x, y, signals)
+    over = take_turn(state.game, level, verb, x, y, signals)
     # After the turn, which clears both.
-    state.z, state.inferred = z, inferred
-    state.word, state.reply_pending = number, 1
+    state.game.z, state.game.inferred = z, inferred
+    state.interface.word, state.interface.reply_pending = number, 1
     return over

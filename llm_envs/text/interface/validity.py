@@ -7,20 +7,20 @@ from llm_envs.text.records import codes
 
 
 @njit
-def lists_are_whole(state, level):
+def lists_are_whole(game, level):
     """Return whether the lists of portables lead through existing ones, each in one list only, and come to an end."""
     holders = level.rooms + level.fixed + 1
     listed = 0
     for holder in range(holders):
-        portable = state.first[holder]
+        portable = game.first[holder]
         while portable != codes.NONE:
             listed += 1
             # In a circle, or in two lists, more portables are listed than there are.
-            if portable >= level.portables or state.holder[portable] != holder or listed > level.portables:
+            if portable >= level.portables or game.holder[portable] != holder or listed > level.portables:
                 return False
-            portable = state.after[portable]
+            portable = game.after[portable]
     for portable in range(level.portables):
-        holder = state.holder[portable]
+        holder = game.holder[portable]
         if holder != codes.NONE:
             listed -= 1
             if holder >= holders:
@@ -29,12 +29,12 @@ def lists_are_whole(state, level):
 
 
 @njit
-def typing_is_valid(state, level):
+def typing_is_valid(interface, level):
     """Return whether the words typed so far lead to commands of the level."""
-    if not 0 <= state.low <= state.high <= level.num_commands:
+    if not 0 <= interface.low <= interface.high <= level.num_commands:
         return False
-    for command in range(state.low, state.high):  # noqa: SIM110 (numba compiles no generators)
-        if state.typed > level.command_words[command]:
+    for command in range(interface.low, interface.high):  # noqa: SIM110 (numba compiles no generators)
+        if interface.typed > level.command_words[command]:
             return False
     return True
 
@@ -42,26 +42,28 @@ def typing_is_valid(state, level):
 @njit
 def game_is_valid(state, level, params):
     """Return whether a state can be rendered and stepped in its level."""
-    if state.room >= level.rooms or state.ending > codes.LOST or state.turns < 0:
+    game = state.game
+    if game.room >= level.rooms or game.ending > codes.LOST or game.turns < 0:
         return False
     for lock in range(level.fixed + level.doors):
-        if state.lock[lock] > codes.AJAR:
+        if game.lock[lock] > codes.AJAR:
             return False
     # A state's reply is rendered before the next step, from numbers that have to be as sound as an action's.
-    reply = codes.VERBS + state.reply
+    reply = codes.VERBS + game.reply
     return (
-        lists_are_whole(state, level)
-        and typing_is_valid(state, level)
-        and can_be_meant(level, reply, state.x, state.y, state.z, state.inferred, -1)
+        lists_are_whole(game, level)
+        and typing_is_valid(state.interface, level)
+        and can_be_meant(level, reply, game.x, game.y, game.z, game.inferred, -1)
     )
 
 
 @njit
 def listed_game_is_valid(state, level, params):
     """Return the same for a state with a list of this turn's commands."""
-    if not 0 <= state.listed_count <= state.listed.shape[0]:
+    choices = state.interface
+    if not 0 <= choices.listed_count <= choices.listed.shape[0]:
         return False
-    for k in range(state.listed_count):
-        if not 0 <= state.listed[k] < level.num_commands:
+    for k in range(choices.listed_count):
+        if not 0 <= choices.listed[k] < level.num_commands:
             return False
     return game_is_valid(state, level, params)

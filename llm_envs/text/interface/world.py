@@ -149,9 +149,10 @@ def checked_window(window: int, longest: int) -> int:
     return window
 
 
+INTERFACE_FIELDS = ("typed", "low", "high")  # of the command that is being typed: words, and which commands begin so
 STATE_FIELDS = (
     *("room", "ending", "score", "turns", "free_slots", "used_slots"),
-    *("typed", "low", "high"),  # of the command that is being typed: words, and which commands begin so
+    *INTERFACE_FIELDS,
     *("holder", "lock", "food", "cut"),
 )
 NUMBERS = {"score": 2**24, "turns": 2**24, "low": 2**15 - 1, "high": 2**15 - 1}  # bounds of those that are no byte
@@ -159,7 +160,10 @@ NUMBERS = {"score": 2**24, "turns": 2**24, "low": 2**15 - 1, "high": 2**15 - 1} 
 
 def state_fields(state: np.dtype) -> tuple[dict[str, Any], dict[str, tuple[float, float]]]:
     """Return the fields of the typed state and their bounds."""
-    fields = {name: (np.int32, state[name].shape) if state[name].shape else np.int32 for name in STATE_FIELDS}
+    fields: dict[str, Any] = {}
+    for name in STATE_FIELDS:
+        part = state["interface" if name in INTERFACE_FIELDS else "game"]
+        fields[name] = (np.int32, part[name].shape) if part[name].shape else np.int32
     return fields, {name: (-NUMBERS[name] if name == "score" else 0, NUMBERS.get(name, 255)) for name in STATE_FIELDS}
 
 

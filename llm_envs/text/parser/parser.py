@@ -59,7 +59,7 @@ def parse(text: str, symbols: SymbolTable, state: Any, level: Any) -> Parsed:
     Args:
         text: any text; what it has beyond 120 letters or 15 words is not read.
         symbols: the names of the game.
-        state: a record of `records.state.state_kind`.
+        state: the game's state, a record of `records.state.game_kind`.
         level: the game, a record of `records.state.level_kind`.
     """
     key = int(level["key"])

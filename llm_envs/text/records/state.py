@@ -80,12 +80,30 @@ def size_for(needs: Sequence[tuple[str, dict[str, int]]]) -> Size:
 
 
 def state_kind(size: Size, listed: int = 0) -> np.dtype:
-    """Return the record of a row's state; `listed`: space for the numbers of this turn's admissible commands."""
-    extra = {"listed": (np.int16, (listed,)), "listed_count": np.int16} if listed else {}
+    """Return the record of a row's state: `game`, which rules, texts, parser and solver take, and `interface`."""
+    return state_record(game=game_kind(size), interface=interface_kind(listed))
+
+
+def interface_kind(listed: int) -> np.dtype:
+    """Return the record of what is being typed and what the next observation shows.
+
+    `listed`: space for the numbers of this turn's admissible commands, where a policy chooses by place in their list.
+    """
+    choices = {"listed": (np.int16, (listed,)), "listed_count": np.int16} if listed else {}
+    return record(
+        **choices,  # in front: no record may be the beginning of another
+        low=np.int16,  # commands that begin with the words typed so far: low .. high - 1
+        high=np.int16,
+        word=np.int16,  # the token typed last, or the command carried out last
+        typed=np.uint8,  # words of the command typed so far
+        reply_pending=np.uint8,  # 1 when the last step carried out a command, whose reply the next observation shows
+    )
+
+
+def game_kind(size: Size) -> np.dtype:
+    """Return the record of a game's state."""
     portables, holders, locks = size.portables, size.rooms + size.fixed + 1, size.fixed + size.doors
-    return state_record(
-        **extra,  # not at the end, where Numba would take the record for a subtype of that without
-        # the game: what the rules read and write
+    return record(
         done_quests=np.uint64,  # a bit a quest
         to_test=np.uint64,  # quests that this turn's changes may decide
         score=np.int32,
@@ -106,12 +124,6 @@ def state_kind(size: Size, listed: int = 0) -> np.dtype:
         lock=(np.uint8, (locks,)),
         food=(np.uint8, (portables,)),
         cut=(np.uint8, (portables,)),
-        # the interface: what is being typed, and what the next observation shows
-        low=np.int16,  # commands that begin with the words typed so far: low .. high - 1
-        high=np.int16,
-        word=np.int16,  # the token typed last
-        typed=np.uint8,  # words of the command typed so far
-        reply_pending=np.uint8,  # 1 when the last step carried out a command, whose reply the next observation shows
     )
 
 

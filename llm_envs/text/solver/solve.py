@@ -19,7 +19,7 @@ from llm_envs.text.compiler.tables import write_level
 from llm_envs.text.model.game import Game
 from llm_envs.text.model.validation import check
 from llm_envs.text.records import codes
-from llm_envs.text.records.state import Size, level_kind, state_kind
+from llm_envs.text.records.state import Size, game_kind, level_kind
 from llm_envs.text.rules.turn import begin_game
 from llm_envs.text.solver.prepare import prepare
 from llm_envs.text.solver.search import Tables, find
@@ -33,7 +33,7 @@ SIGNALS = record(score=np.float32, win=np.float32, lose=np.float32, turn=np.floa
 # weights 1.5 and 3, and greedy best-first search.
 WEIGHTS = ((1, 1), (2, 3), (1, 3), (0, 1))
 CAPACITY = 1024  # nodes and queue entries at first; a power of two
-LEVEL, STATE = level_kind(LARGEST), state_kind(LARGEST)
+LEVEL, STATE = level_kind(LARGEST), game_kind(LARGEST)
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def solve_level(
     Args:
         level: a compiled game, (1,) of `records.state.level_kind(size)`.
         size: its layout.
-        state: from where to win, (1,) of `records.state.state_kind(size)`; by default the game's start.
+        state: from where to win, (1,) of `records.state.game_kind(size)`; by default the game's start.
         limit: as of `solve`.
 
     Raises:

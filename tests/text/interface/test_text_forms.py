@@ -28,7 +28,7 @@ def make(game, **options):
 
 
 def state_of(batch):
-    return {name: batch.row(0).state[name].tolist() for name in SAME}
+    return {name: batch.row(0).state.game[name].tolist() for name in SAME}
 
 
 @pytest.mark.parametrize("game", GAMES, ids=lambda game: str(game.name))
@@ -42,7 +42,7 @@ def test_four_forms_play_the_same_game(game):
     symbols = next(iter(index.world.solution.pool.symbols.values()))
     names = dict(zip(symbols.order.tolist(), symbols.commands, strict=True))
     for _ in range(80):
-        if index.row(0).state.ending:
+        if index.row(0).state.game.ending:
             break
         admissible = np.flatnonzero(index.action_masks()[0])
         place = int(rng.integers(len(admissible)))
@@ -117,7 +117,7 @@ def test_a_small_window_holds_the_end_of_the_transcript():
     small.reset_rows(0), large.reset_rows(0)
     dropped = False
     for _ in range(60):
-        if small.row(0).state.ending:
+        if small.row(0).state.game.ending:
             break
         action = rng.choice(np.flatnonzero(small.action_masks()[0]))
         small.step_rows([action]), large.step_rows([action])
@@ -253,4 +253,4 @@ def test_solutions_win_in_every_form():
             batch.step_rows([step])
         assert batch.arrays.terminated[0]
         assert batch.arrays.signals["win"][0] == 1
-        assert batch.row(0).state.score == sum(quest.reward for quest in GAMES[0].quests if quest.win)
+        assert batch.row(0).state.game.score == sum(quest.reward for quest in GAMES[0].quests if quest.win)

@@ -81,7 +81,7 @@ def cooking(rows: int = 1):
 def test_what_no_text_means_is_not_understood_and_costs_no_turn(action):
     batch = cooking()
     batch.step_rows(action)
-    assert batch.row(0).state.reply == replies.NO_SENSE
+    assert batch.row(0).state.game.reply == replies.NO_SENSE
     assert batch.arrays.signals["turn"][0] == 0
     assert batch.decode(batch.arrays.obs)[0].endswith("I didn't understand that sentence.")
 

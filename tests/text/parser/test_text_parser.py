@@ -13,7 +13,7 @@ from llm_envs.text.model.game import Game
 from llm_envs.text.parser.parser import Parsed, parse
 from llm_envs.text.records import codes
 from llm_envs.text.records.codes import NONE, VERBS
-from llm_envs.text.records.state import state_kind
+from llm_envs.text.records.state import game_kind
 from llm_envs.text.rules.turn import carry_out
 
 VERB_NAMES = (
@@ -67,7 +67,7 @@ class Start:
 
     def __init__(self, game: Game) -> None:
         pool = compile_games([game])
-        self.levels, self.states = pool.levels, np.zeros(1, state_kind(pool.size))
+        self.levels, self.states = pool.levels, np.zeros(1, game_kind(pool.size))
         self.level, self.state = self.levels[0], self.states[0]
         for name in ("room", "holder", "after", "first", "lock", "food", "cut"):
             self.state[name] = self.level[f"start_{name}"]

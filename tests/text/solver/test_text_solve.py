@@ -25,7 +25,7 @@ from llm_envs.text.games.tidy import tidy
 from llm_envs.text.games.treasure import treasure
 from llm_envs.text.model.game import Quest
 from llm_envs.text.records.codes import LOST
-from llm_envs.text.records.state import state_kind
+from llm_envs.text.records.state import game_kind
 from llm_envs.text.solver.solve import STATE, fit, search_from, solve, solve_level, start_of
 from llm_envs.text.solver.workspace import LARGEST
 
@@ -128,7 +128,7 @@ def test_a_game_is_solved_from_any_state():
     assert tuple(plan.commands[number][0] for number in numbers) == solve(game).commands
     state = start_of(level)
     for done, number in enumerate(numbers):
-        theirs = np.zeros(1, state_kind(pool.size))
+        theirs = np.zeros(1, game_kind(pool.size))
         fit(state, theirs)
         assert len(solve_level(pool.levels[:1], pool.size, theirs)[0]) == len(numbers) - done
         commands, states = after_each(level, state)
@@ -197,6 +197,6 @@ def test_refusals():
     with pytest.raises(ValueError, match="level must be one record"):
         solve_level(pool.levels, pool.size)
     with pytest.raises(ValueError, match="state must be one record"):
-        solve_level(pool.levels[:1], pool.size, np.zeros(2, state_kind(pool.size)))
+        solve_level(pool.levels[:1], pool.size, np.zeros(2, game_kind(pool.size)))
     with pytest.raises(ValueError, match="level is of another layout than size"):
         solve_level(pool.levels[:1], LARGEST)
