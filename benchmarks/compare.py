@@ -125,18 +125,21 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.5)
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--cold", action="store_true")
+    parser.add_argument("--only", default="", help="run the cases whose line holds this text")
     options = parser.parse_args()
     checkouts = (HERE, options.other.resolve())
     workers = [Worker(checkout) for checkout in checkouts]
     print("| case | here, steps/s | there | here / there |\n|---|---|---|---|")
     for case in CASES:
+        kind, world_id, config = case
+        what = " ".join([kind, world_id, *(f"{name}={value}" for name, value in config.items())])
+        if options.only not in what:
+            continue
         for worker in workers:
             worker.rate(*case, 0.01)  # compiles
         turns = [[worker.rate(*case, options.seconds) for worker in workers] for _ in range(options.turns)]
         ours, theirs = (statistics.median(rates) for rates in zip(*turns, strict=True))
         ratio = statistics.median(our / their for our, their in turns)
-        kind, world_id, config = case
-        what = " ".join([kind, world_id, *(f"{name}={value}" for name, value in config.items())])
         print(f"| {what} | {ours:,.0f} | {theirs:,.0f} | {ratio:.2f} |", flush=True)
     for world_id, config in COLD * options.cold:
         ours, theirs = (first_step(checkout, world_id, config) for checkout in checkouts)

@@ -113,6 +113,7 @@ class Row(NamedTuple):
     level: Any
     params: Any
     observation: Mapping[str, np.ndarray]  # by field, without a batch dimension
+    arrays: tuple[Any, ...] = ()  # state and level as (1,): Numba takes 1 us for an array, 10 to 25 for a record
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,7 @@ class GymVectorEnv(gym.vector.VectorEnv):
         self.single_action_space = action_space(batch.world)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self._every_row = np.ones(self.num_envs, bool)
         self._info_keys = [(key, f"_{key}") for key in signal_keys(batch).values()]
         self._rows = Rows(
             batch,
@@ -105,7 +106,7 @@ class GymVectorEnv(gym.vector.VectorEnv):
         self.batch.reset_rows(seed, rows=rows, levels=levels)
         if isinstance(seed, (int, np.integer)):
             super().reset(seed=int(seed))
-        begun = np.ones(self.num_envs, bool) if rows is None else rows
+        begun = self._every_row if rows is None else rows
         return self._observations(), self._infos(begun, np.zeros(self.num_envs, bool))
 
     def _check_mask(self, mask: Any) -> np.ndarray:
@@ -148,7 +149,7 @@ class GymVectorEnv(gym.vector.VectorEnv):
                 self.batch.reset_rows(rows=done)
         # Signals are those of a step: a row that has just begun an episode took none.
         stepped = ~done if ended is None else ~ended
-        infos = self._infos(np.ones(self.num_envs, bool), stepped) | finals
+        infos = self._infos(self._every_row, stepped) | finals
         return self._observations(), rewards, terminated, truncated, infos
 
     def _parse(self, texts: Any, ended: np.ndarray | None) -> np.ndarray:

@@ -49,11 +49,14 @@ def check_actions(world: World, actions: Any, shape: tuple[int, ...], checked: A
         raise ValueError(f"actions have dtype {actions.dtype}; they must be {wanted}")
     if tuple(actions.shape) != tuple(shape):
         raise ValueError(f"actions have shape {tuple(actions.shape)}; it must be {tuple(shape)}")
-    if checked is None or isinstance(allowed, np.dtype) or not len(actions[checked]):
+    if checked is None or isinstance(allowed, np.dtype):
+        return
+    actions = actions[checked]
+    if not len(actions):
         return
     # Two reductions over the batch are cheaper than a mask of every entry; the error is about the worst ones.
     low, high = (0, allowed - 1) if isinstance(allowed, int) else (allowed.low, allowed.high)
-    least, most = actions[checked].min(), actions[checked].max()
+    least, most = actions.min(), actions.max()
     if not (least >= low and most <= high):  # NaN fails too
         raise ValueError(f"actions reach from {least} to {most}; they must be from {low} to {high}")
 

@@ -116,6 +116,7 @@ class BatchEnv(HostView, Saved):
         self._started = False
         self._draws_all = False  # whether the requests of the last reset were a drawn level for every row
         self._views: dict[str, Step] = {}
+        self._rows: dict[int, Any] = {}
         self._terms = None
         if rewards:  # only now is torch needed
             from llm_envs.engine.reward_terms import RewardTerms

@@ -132,10 +132,13 @@ class DeviceRecords:
         data = bytearray(raw if isinstance(raw, bytes) else raw.tobytes())
         self._bytes.copy_(torch.frombuffer(data, dtype=torch.uint8))
 
+    def part(self, i: int) -> np.ndarray:
+        """Return record i as an array (1,), a copy on the host."""
+        return self._bytes.view(-1, self.kind.itemsize)[i].cpu().numpy().copy().view(self.kind)
+
     def row(self, i: int) -> np.ndarray:
         """Return record i, with attribute access, as a copy on the host."""
-        raw = self._bytes.view(-1, self.kind.itemsize)[i].cpu().numpy().copy()
-        return raw.view(self.kind).view(np.recarray)[0]
+        return self.part(i).view(np.recarray)[0]
 
 
 def records_on(device: str) -> Callable[..., DeviceRecords]:

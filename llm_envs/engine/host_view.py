@@ -44,6 +44,7 @@ class HostView:
     _outcomes: "Records"
     _terms: Any  # RewardTerms or None
     _views: dict[str, Step]  # the kept results of _step_view
+    _rows: dict[int, tuple[int, Row]]  # those of `row`, with the level that each plays
 
     def _step_view(self, kind: str) -> Step:
         """Return (and keep) the Step whose entries are views of kind "arrays" or "tensors"."""
@@ -94,22 +95,21 @@ class HostView:
     @property
     def level_index(self) -> np.ndarray:
         """Which of the split's `num_levels` levels each row plays, (N,) int32, a copy on the host."""
-        return self._state_field("level")
+        return self._state_field("level").copy()
 
     @property
     def episode(self) -> np.ndarray:
         """How many episodes each row has begun since it was seeded, less one, (N,) int32, a copy on the host."""
-        return self._state_field("episode")
+        return self._state_field("episode").copy()
 
     @property
     def over(self) -> np.ndarray:
         """Which rows stand at the end of an episode, (N,) bool, a copy on the host."""
-        return self._state_field("over").astype(bool)
+        return self._state_field("over") != 0
 
     def _state_field(self, name: str) -> np.ndarray:
-        if self._on_host:
-            return self._states.arrays[name].copy()
-        return self._states.tensors[name].cpu().numpy()
+        """Return a field of all states: a live view on the CPU, a copy from a GPU."""
+        return self._states.arrays[name] if self._on_host else self._states.tensors[name].cpu().numpy()
 
     def decode(self, obs: Mapping[str, Any]) -> list[str]:
         """Return observations, (M, ...) arrays or tensors of any device, as M texts; M need not be N.
@@ -175,9 +175,19 @@ class HostView:
         Raises:
             ValueError, TypeError: there is no such row.
         """
-        check_range("row", row, 0, self.num_envs - 1)
-        state = self._states.row(row)
-        return Row(state, self._levels.row(int(state.level)), self._params, self._row_observation(row))
+        if type(row) is not int or not 0 <= row < self.num_envs:  # quicker than the check, which then names the fault
+            check_range("row", row, 0, self.num_envs - 1)
+        kept = self._rows.get(row)
+        if kept is not None and kept[0] == self.arrays.level[row]:
+            return kept[1]
+        states = self._states.part(row)
+        index = int(states["level"][0])
+        levels = self._levels.part(index)
+        state, level = (one.view(np.recarray)[0] for one in (states, levels))
+        made = Row(state, level, self._params, self._row_observation(row), (states, levels))
+        if self._on_host:  # live views, so the row can be kept while it plays this level
+            self._rows[row] = index, made
+        return made
 
     def _row_observation(self, row: int) -> dict[str, np.ndarray]:
         if self._on_host:

@@ -72,11 +72,10 @@ class Records:
         """Overwrite the whole buffer, from bytes or from an array of records."""
         self._array[:] = np.frombuffer(raw, self.kind) if isinstance(raw, bytes) else raw
 
+    def part(self, i: int) -> np.ndarray:
+        """Return record i as an array (1,), a live view."""
+        return self.records[i : i + 1]
+
     def row(self, i: int) -> Any:
         """Return record i with attribute access, a live view."""
-        return self._attributes[i]
-
-    # Kept, since `records` is an ordinary array where rules are compiled, and hooks are called once a row and step.
-    @cached_property
-    def _attributes(self) -> np.recarray:
-        return self._array.view(np.recarray)
+        return self.part(i).view(np.recarray)[0]

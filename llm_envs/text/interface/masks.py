@@ -26,14 +26,15 @@ def mark_word(sink, game, level, command):
 
 
 @njit
-def note(choices, game, level, command):
+def note(sink, game, level, command):
     """Insert a command into the list of numbers, which is kept sorted."""
     # Commands come by verb (rules.admissible). Sorted by number, a list is that of its set of commands.
+    listed, choices = sink
     place = choices.listed_count
-    while place > 0 and choices.listed[place - 1] > command:
-        choices.listed[place] = choices.listed[place - 1]
+    while place > 0 and listed[place - 1] > command:
+        listed[place] = listed[place - 1]
         place -= 1
-    choices.listed[place] = command
+    listed[place] = command
     choices.listed_count += 1
 
 
@@ -52,7 +53,7 @@ def word_at(level, command, place):
 def list_now(choices, game, level):
     """Make the list of this turn's admissible commands in the interface's record."""
     choices.listed_count = 0
-    note_commands(choices, game, level)
+    note_commands((choices.listed, choices), game, level)
 
 
 @njit
@@ -85,10 +86,11 @@ def mask_list(state, level, params, observation):
     choices = state.interface
     for k in range(observation.action_mask.shape[0]):
         observation.action_mask[k] = k < choices.listed_count
-        for j in range(observation.commands.shape[1]):
-            # -1 after a command's end becomes <pad>.
-            word = word_at(level, choices.listed[k], j) if k < choices.listed_count else -1
-            observation.commands[k, j] = word if word > 0 else 0
+        words = level.command_words[choices.listed[k]] if k < choices.listed_count else 0
+        for j in range(words):
+            observation.commands[k, j] = level.tokens[level.command_text[choices.listed[k]] + j]
+        for j in range(words, observation.commands.shape[1]):  # most rows of the list are empty
+            observation.commands[k, j] = 0
 
 
 @njit

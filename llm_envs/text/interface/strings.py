@@ -22,12 +22,13 @@ from llm_envs.world import Row, record
 BUFFERS = FEEDBACK, DESCRIPTION, INVENTORY = range(3)  # the texts that `inspect` writes
 
 
-def inspect(state, level, buffers, mask, order, commands, conditions, facts):
+def inspect(states, levels, buffers, mask, order, commands, conditions, facts):
     """Write a row's feedback, description and inventory, and list its admissible commands and the facts that hold.
 
     `order` is each command's number, sorted as strings; `commands` and `facts` get places in the sorted tables.
-    Returns how many there are of each, whether the score has no end, and the most points where it has one.
+    Returns how many there are of each, the score, the ending, and the most points: -1 where the score has no end.
     """
+    state, level = states[0], levels[0]
     game = state.game
     for k in range(buffers.shape[0]):
         buffers[k].length = 0
@@ -49,11 +50,12 @@ def inspect(state, level, buffers, mask, order, commands, conditions, facts):
     for k in range(conditions.shape[0]):
         facts[true] = k
         true += holds(game, conditions[k, 0], conditions[k, 1], conditions[k, 2])
-    return found, true, endless(level), most_points(level)
+    return found, true, game.score, game.ending, -1 if endless(level) else most_points(level)
 
 
-def applies(game, level, number):
+def applies(states, levels, number):
     """Return whether the things that a command names are where it says, so that its words mean nothing else."""
+    game, level = states[0].game, levels[0]
     verb, x, y = level.commands[number]
     # "take lamp from chest" with the lamp elsewhere is a question for the parser: it may mean another lamp.
     if verb == codes.TAKE and y != codes.NONE and game.holder[x] != level.rooms + y - level.portables:
@@ -90,25 +92,24 @@ class StringInterface:
 
     def symbols(self, row: Row) -> SymbolTable:
         """Return the names of the game that a row plays."""
-        return self.pool.symbols[int(row.level["key"])]
+        return self.pool.symbols[int(row.arrays[1]["key"][0])]
 
     def info(self, row: Row) -> dict[str, Any]:
         """Return what TextWorld's interpreter returns of a state, under TextWorld's names."""
-        symbols, game = self.symbols(row), row.state["game"]
+        symbols = self.symbols(row)
         conditions = symbols.conditions if self.with_facts else self.none
-        found, true, no_end, most = self.inspect(
-            row.state, row.level, self.buffers, self.mask, symbols.order, self.commands, conditions, self.facts
+        found, true, score, ending, most = self.inspect(
+            *row.arrays, self.buffers, self.mask, symbols.order, self.commands, conditions, self.facts
         )
         names = symbols.commands
-        ending = game["ending"]
         info = {
             "feedback": self.text(FEEDBACK),
             "description": self.text(DESCRIPTION),
             "inventory": self.text(INVENTORY),
             "admissible_commands": [names[k] for k in self.commands[:found].tolist()],
             # Python's own numbers and truth values, as TextWorld gives them.
-            "score": int(game["score"]),
-            "max_score": float("inf") if no_end else int(most),
+            "score": int(score),
+            "max_score": float("inf") if most < 0 else int(most),
             "won": bool(ending == codes.WON),
             "lost": bool(ending == codes.LOST),
         }
@@ -122,12 +123,13 @@ class StringInterface:
 
     def parse(self, text: str, row: Row) -> tuple[int, ...]:
         """Return what a typed command means in a row's state, as `typed_actions.COMMAND` has it."""
-        symbols, level = self.symbols(row), row.level
+        symbols = self.symbols(row)
         # The common case, a command of the table, needs no parser: most agents choose from admissible_commands.
         number = symbols.unambiguous.get(text)
-        if number is not None and self.applies(row.state.game, level, number):
-            return (number, *level["commands"][number].tolist(), codes.NONE, 0)
-        found = parse(text, symbols, row.state.game, level)
+        if number is not None and self.applies(*row.arrays, number):
+            return (number, *row.arrays[1]["commands"][0, number].tolist(), codes.NONE, 0)
+        level = row.level
+        found = parse(text, symbols, row.state["game"], level)
         # Other words may mean a command of the table ("get lamp"); the transcript then has its usual words.
         same = np.flatnonzero((level["commands"][: level["num_commands"]] == found[:3]).all(1))
         return (int(same[0]) if len(same) else -1, *found)
