@@ -3,7 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+import numpy as np
+
 from llm_envs.text.model.game import BACK, DIRECTIONS, beside
+from llm_envs.text.records import codes
 
 GAP = 3  # letters between two columns
 
@@ -15,6 +18,16 @@ class Exit(NamedTuple):
     way: str  # one of DIRECTIONS
     to: int
     shut: bool  # a door that is closed or locked
+
+
+def exits_of(room: int, state: np.ndarray, level: np.ndarray) -> list[Exit]:
+    """Return the ways out of a room, as the records of a game's state and its compiled level have them."""
+    # A door is thing number `fixed + door`: things without a place come first. NONE: the way has no door.
+    return [
+        Exit(room, way, int(to), bool(door != codes.NONE and state["lock"][level["fixed"] + door] != codes.OPEN))
+        for way, to, door in zip(DIRECTIONS, level["exits"][room], level["exit_doors"][room], strict=True)
+        if to != codes.NONE
+    ]
 
 
 def draw_map(names: Mapping[int, str], exits: Iterable[Exit], here: int) -> str:

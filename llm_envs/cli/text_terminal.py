@@ -11,16 +11,15 @@ from dataclasses import dataclass
 from textwrap import wrap
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.text import Text
 
-from llm_envs.cli.text_map import Exit, draw_map
+from llm_envs.cli.text_map import draw_map, exits_of
 from llm_envs.registration import find, make_batch
 from llm_envs.text.compiler.pool import Pool
 from llm_envs.text.compiler.symbols import SymbolTable
 from llm_envs.text.language.replies import RESTART_PROMPT, TEMPLATES
-from llm_envs.text.model.game import DIRECTIONS
-from llm_envs.text.records import codes
 
 OWN = {  # command -> its meaning, for `help`
     "help": "this list",
@@ -202,7 +201,7 @@ class Terminal:
         return self._checkpoint()
 
     def _checkpoint(self, commands: tuple = (), gains: tuple = (), rooms: tuple = ()) -> Checkpoint:
-        room = int(self.batch.records[0][0]["room"])
+        room = int(self.game[0]["room"])
         return Checkpoint(self.batch.save_buffers(), commands, gains, rooms if room in rooms else (*rooms, room))
 
     @property
@@ -223,21 +222,29 @@ class Terminal:
         assert isinstance(solution, Solutions), "is_text_game() has asked for a world of games"
         return solution.pool
 
+    @property
+    def game(self) -> np.ndarray:
+        """The game's state, (1,), live."""
+        return self.batch.records[0]["game"]
+
+    @property
+    def level(self) -> np.ndarray:
+        """The game that is played, as it was compiled, (1,)."""
+        states, levels = self.batch.records
+        index = int(states[0]["level"])
+        return levels[index : index + 1]
+
     def symbols(self) -> SymbolTable:
         """Return the names of the game that is played."""
-        states, levels = self.batch.records
         # A level's index counts the split's levels, its key the pool's games.
-        return self.pool.symbols[int(levels[int(states[0]["level"])]["key"])]
+        return self.pool.symbols[int(self.level[0]["key"])]
 
     def way_to_win(self) -> tuple[list[str], bool] | None:
         """Return commands that win from here, and whether they are the fewest; None where none are found."""
         from llm_envs.text.solver.solve import solve_level
 
-        states, levels = self.batch.records
-        index = int(states[0]["level"])
         with self.console.status("thinking ..."):
-            # A copy of the state: the solver plays on it. level[index : index + 1] stays an array, (1,).
-            found = solve_level(levels[index : index + 1], self.pool.size, states.copy(), limit=HINT_LIMIT)
+            found = solve_level(self.level, self.pool.size, self.game.copy(), limit=HINT_LIMIT)  # it plays on the copy
         if not found or not found[0]:
             return None
         names = self.symbols().numbers.commands
@@ -245,19 +252,11 @@ class Terminal:
 
     def drawn(self) -> str:
         """Return the map of the rooms seen so far."""
-        states, levels = self.batch.records
-        level, lock = levels[int(states[0]["level"])], states[0]["lock"]
         symbols = self.symbols()
         ids = list(symbols.numbers.rooms)
-        # A door is thing number `fixed + door`: things without a place come first. NONE: the way has no door.
-        exits = [
-            Exit(room, way, int(to), bool(door != codes.NONE and lock[level["fixed"] + door] != codes.OPEN))
-            for room in self.now.rooms
-            for way, to, door in zip(DIRECTIONS, level["exits"][room], level["exit_doors"][room], strict=True)
-            if to != codes.NONE
-        ]
+        exits = [way_out for room in self.now.rooms for way_out in exits_of(room, self.game[0], self.level[0])]
         names = {room: symbols.game.things[ids[room]].name.title() or ids[room] for room in self.now.rooms}
-        return draw_map(names, exits, int(states[0]["room"]))
+        return draw_map(names, exits, int(self.game[0]["room"]))
 
     # ------------------------------------------------------------------ output
 
@@ -280,9 +279,9 @@ class Terminal:
 
     def status(self, info: dict[str, Any]) -> str:
         """Return a line with points and turns, and how many commands are left when these are few."""
-        state, limit = self.batch.records[0][0], self.batch.world.max_steps
-        parts = [f"Score {info['score']} of {info['max_score']}", f"Turn {int(state['turns'])}"]
-        left = limit - int(state["t"])
+        limit = self.batch.world.max_steps
+        parts = [f"Score {info['score']} of {info['max_score']}", f"Turn {int(self.game[0]['turns'])}"]
+        left = limit - int(self.batch.records[0][0]["t"])
         if limit and left <= FEW and not self.is_over:
             parts.append(f"{left} {'command' if left == 1 else 'commands'} left")
         return "   ".join(parts)

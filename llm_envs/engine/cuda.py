@@ -32,6 +32,7 @@ THREADS = 128  # a block; rules branch by row, so that larger blocks only wait l
 BLOCKS = 65_536  # at most; rows beyond BLOCKS * THREADS are further rounds of the grid
 SIMULATED = bool(numba.config.ENABLE_CUDASIM)
 STATES = 2  # place of the states among the drivers' arguments
+TURN = 0  # a grid takes no turns: its threads know their rows
 
 
 def require(device: str) -> None:
@@ -146,15 +147,16 @@ def records_on(device: str) -> Callable[..., DeviceRecords]:
     return partial(DeviceRecords, device=torch_device(device))
 
 
-def grid(n):
-    """Return the rows of this thread: a stride of the whole grid apart."""
-    return range(cuda.grid(1), n, cuda.gridsize(1))
+def share(turn, last, n):
+    """Return this thread's next row, first and one past it: a stride of the whole grid behind `last`, at first -1."""
+    first = cuda.grid(1) if last < 0 else last + cuda.gridsize(1)
+    return min(first, n), min(first + 1, n)
 
 
 def sources(rules: "Rules", legal: Callable, jit: Callable) -> tuple[Callable, Callable]:
     """Return `jit` of (reset_rows, step_rows) with the rules and a loop over the grid."""
     # Rules are compiled for the CPU and for the GPU from the same njit functions; numba-cuda takes these as they are.
-    names = kernels.rule_names(rules, legal, numba.njit) | {"rows": cuda.jit(grid, device=True)}
+    names = kernels.rule_names(rules, legal, numba.njit) | {"share": cuda.jit(share, device=True)}
     return specialise(kernels.reset_rows, jit, **names), specialise(kernels.step_rows, jit, **names)
 
 
@@ -180,7 +182,7 @@ def _simulation(kernel: Any, _: str) -> Callable:
     def launch(*arguments: Any) -> None:
         with warnings.catch_warnings():  # np.errstate would not reach the simulator's threads
             warnings.filterwarnings("ignore", "overflow encountered", RuntimeWarning)  # the generator's, by design
-            kernel[1, 4](*arguments)  # a thread is a Python thread, so few of them
+            kernel[1, 4](TURN, *arguments)  # a thread is a Python thread, so few of them
 
     return launch
 
@@ -200,6 +202,6 @@ def _launcher(kernel: Any, device: str) -> Callable:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # "low occupancy": the number of rows is the user's choice
                     configured[key] = kernel[min(-(-key[1] // THREADS), BLOCKS), THREADS, stream]
-            configured[key](*arguments)
+            configured[key](TURN, *arguments)
 
     return launch

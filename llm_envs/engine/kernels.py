@@ -1,8 +1,8 @@
 """The loop around the rules, written once and specialised per world for the CPU and CUDA.
 
-`reset_one`, `step_one`, `reset_rows` and `step_rows` are templates: `reset`, `step`, `observe`, `legal` and `rows` are
-names that `specialise` binds to one world's rules and to `range` or the CUDA grid. Only the two loops index arrays;
-everything below them takes records, which carry no reference counts (measured: a factor of 2 to 3).
+`reset_one`, `step_one`, `reset_rows` and `step_rows` are templates: `reset`, `step`, `observe`, `legal` and `share` are
+names that `specialise` binds to one world's rules and to how threads, or CUDA's grid, share the rows out. Only the two
+loops index arrays; everything below them takes records, which carry no reference counts (measured: a factor of 2 to 3).
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from llm_envs.rng import EPISODES, below, mix
 from llm_envs.world import Rules, Vector, World, keep, record, values
 
 # Names that specialise() binds; the templates below never run with these.
-reset = step = observe = legal = rows = None
+reset = step = observe = legal = share = None
 choose_level = reset_row = step_row = clear_outcome = None
 
 AUTORESETS = ("never", "same_step", "next_step")
@@ -172,36 +172,42 @@ def step_one(state, level, setup, action, observation, outcome):
     return state.over
 
 
-def reset_rows(setup, levels, states, observations, requests):
+def reset_rows(turn, setup, levels, states, observations, requests):
     """Begin the next episode in every row that is not left as it is."""
-    for i in rows(states.shape[0]):
-        if requests[i].level != LEAVE:
-            choose_level(states[i], setup[0], requests[i].level)
-            reset_row(states[i], levels[states[i].level], setup[0], observations[i])
+    first, stop = share(turn, -1, states.shape[0])
+    while first < stop:
+        for i in range(first, stop):
+            if requests[i].level != LEAVE:
+                choose_level(states[i], setup[0], requests[i].level)
+                reset_row(states[i], levels[states[i].level], setup[0], observations[i])
+        first, stop = share(turn, first, states.shape[0])
 
 
-def step_rows(setup, levels, states, observations, words, finals, actions, outcomes):
+def step_rows(turn, setup, levels, states, observations, words, finals, actions, outcomes):
     """Step every row; where an episode ends, keep its final observation and begin the next as `autoreset` says.
 
     `words` are the observations' bytes as whole numbers, `finals` those of the final ones: a record assigned to a
     record would be copied byte by byte on a GPU.
     """
-    for i in rows(states.shape[0]):
-        if states[i].over:
-            # The action is not played and the reward is 0: Gymnasium's NEXT_STEP begins the next episode, and without
-            # autoreset the row stands still. (SAME_STEP comes here with a snapshot of another mode only.)
-            clear_outcome(outcomes[i])
-            if setup[0].autoreset != NEVER:
-                choose_level(states[i], setup[0], DRAW)
-                reset_row(states[i], levels[states[i].level], setup[0], observations[i])
-            outcomes[i].level = states[i].level
-        elif step_row(states[i], levels[states[i].level], setup[0], actions[i], observations[i], outcomes[i]):
-            # Before the reset below, which writes over the row's observation.
-            for k in range(words.shape[1]):
-                finals[i, k] = words[i, k]
-            if setup[0].autoreset == SAME_STEP:
-                choose_level(states[i], setup[0], DRAW)
-                reset_row(states[i], levels[states[i].level], setup[0], observations[i])
+    first, stop = share(turn, -1, states.shape[0])
+    while first < stop:
+        for i in range(first, stop):
+            if states[i].over:
+                # The action is not played and the reward is 0: Gymnasium's NEXT_STEP begins the next episode, and
+                # without autoreset the row stands still. (SAME_STEP comes here with a snapshot of another mode only.)
+                clear_outcome(outcomes[i])
+                if setup[0].autoreset != NEVER:
+                    choose_level(states[i], setup[0], DRAW)
+                    reset_row(states[i], levels[states[i].level], setup[0], observations[i])
+                outcomes[i].level = states[i].level
+            elif step_row(states[i], levels[states[i].level], setup[0], actions[i], observations[i], outcomes[i]):
+                # Before the reset below, which writes over the row's observation.
+                for k in range(words.shape[1]):
+                    finals[i, k] = words[i, k]
+                if setup[0].autoreset == SAME_STEP:
+                    choose_level(states[i], setup[0], DRAW)
+                    reset_row(states[i], levels[states[i].level], setup[0], observations[i])
+        first, stop = share(turn, first, states.shape[0])
 
 
 def rule_names(rules: Rules, legal: Callable, jit: Callable) -> dict[str, Any]:

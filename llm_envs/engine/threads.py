@@ -1,40 +1,90 @@
-"""Runs a compiled function on a batch's rows in chunks, on the calling thread and on helpers that sleep in between.
+"""Runs a compiled loop over a batch's rows on the calling thread and on helpers that sleep in between.
 
-Whoever is free takes the next chunk. A helper that has to wait for its core, since another process uses it, delays the
-rest by one chunk at most, and one that comes too late finds nothing to do. An OpenMP region gives each thread a fixed
-share and lets threads spin while they wait for each other: on a busy machine that is slower than one thread, and
-whether they spin is settled by whichever library loads OpenMP first (docs/design/architecture.md has the figures).
+Whoever is free takes the next few rows, by an atomic counter. A helper that has to wait for its core, since another
+process uses it, delays the rest by one such share at most, and one that comes too late finds nothing to do. An OpenMP
+region gives each thread a fixed share and lets threads spin while they wait for each other: on a busy machine that is
+slower than one thread, and whether they spin is settled by whichever library loads OpenMP first
+(docs/design/architecture.md has the figures).
 
-Helpers are Python threads; compiled with `nogil`, the function runs without the interpreter's lock.
+Helpers are Python threads; compiled with `nogil`, the loop runs without the interpreter's lock, which each thread
+needs once a call.
 """
 
-import operator
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Any, NamedTuple
+from typing import Any
 
-CHUNKS = 4  # of one thread: more of them wait less for the last one, and cost more calls
-SHARED = 2  # the arguments before this one are given whole to every chunk, the others have a row each
+import numpy as np
+from numba import njit, types
+from numba.extending import intrinsic
+
+SHARES = 8  # of one thread: more of them wait less for the last one
+STATES = 2  # place of the states among the drivers' arguments
+NEXT, SIZE = range(2)  # of a turn: the first row that nobody has taken, and how many a share has
+ALONE = np.zeros(2, np.int64)  # the turn of a caller that shares with nobody
 
 
-class Work(NamedTuple):
+@intrinsic
+def fetch_add(typing, array, value):
+    """Add to array[0], int64, and return what it was: one step, whatever other threads do."""
+    signature = types.int64(array, types.int64)
+
+    def generate(context, builder, signature, arguments):
+        made = context.make_array(signature.args[0])(context, builder, arguments[0])
+        # Monotonic: the counter orders nothing but itself. The lock in `Work` orders what the rows hold.
+        return builder.atomic_rmw("add", made.data, arguments[1], "monotonic")
+
+    return signature, generate
+
+
+@njit
+def share(turn, last, n):
+    """Return the next rows to run, first and one past the last; `last` is where those before began, at first -1."""
+    if turn[SIZE] == 0:
+        return (0, n) if last < 0 else (n, n)
+    first = min(fetch_add(turn, turn[SIZE]), n)
+    return first, min(first + turn[SIZE], n)
+
+
+class Work:
     """One call on all rows, while it runs."""
 
-    function: Callable
-    chunks: Iterator[Sequence]  # the arguments of each; under the interpreter's lock next() is one step
-    finished: "SimpleQueue[BaseException | None]"  # a message of each chunk that is done: its error, if any
+    def __init__(self, function: Callable, arguments: tuple) -> None:
+        self.function, self.arguments = function, arguments
+        self.lock, self.inside, self.closed = threading.Lock(), 0, False
+        self.emptied: SimpleQueue[None] = SimpleQueue()  # a message when the last helper has left
+        self.errors: list[BaseException] = []
 
-    def take(self) -> None:
-        """Run chunks until none is left."""
-        for arguments in self.chunks:
-            error = None
-            try:
-                self.function(*arguments)
-            except BaseException as raised:  # whatever it is, `on_threads` raises it once no chunk is at work
-                error = raised
-            self.finished.put(error)
+    def help(self) -> None:
+        """Take part, unless the caller has done everything already."""
+        with self.lock:
+            if self.closed:
+                return
+            self.inside += 1
+        self._run()
+        with self.lock:
+            self.inside -= 1
+            if self.closed and not self.inside:
+                self.emptied.put(None)
+
+    def finish(self) -> None:
+        """Take part, wait for those who still run rows, and raise what any of them raised."""
+        self._run()
+        with self.lock:
+            self.closed = True
+            waits = self.inside > 0
+        if waits:
+            self.emptied.get()
+        if self.errors:
+            raise self.errors[0]
+
+    def _run(self) -> None:
+        try:
+            self.function(*self.arguments)
+        except BaseException as error:  # whatever it is, `finish` raises it once nobody is at work
+            self.errors.append(error)
 
 
 class Helpers:
@@ -58,7 +108,7 @@ class Helpers:
 def _help(waiting: "SimpleQueue[Work]") -> None:
     """Take part in whatever work comes."""
     while True:
-        waiting.get().take()  # no name holds the work, or it and its batch would live until the next
+        waiting.get().help()  # no name holds the work, or it and its batch would live until the next
 
 
 helpers = Helpers()
@@ -67,27 +117,16 @@ if hasattr(os, "register_at_fork"):
 
 
 def on_threads(function: Callable, threads: int) -> Callable:
-    """Return what does `function(*arguments)` on `threads` threads; arguments from SHARED on are arrays of N rows."""
-    bound: tuple = ()
-    chunks: list[Sequence] = []
+    """Return what does `function(turn, *arguments)` on `threads` threads; arguments[STATES] has N rows.
+
+    The function runs the rows that `share` gives it, until there are none.
+    """
 
     def run(*arguments: Any) -> None:
-        nonlocal bound, chunks
-        # A batch calls with the same arrays every time: they are cut once.
-        if len(bound) != len(arguments) or not all(map(operator.is_, arguments, bound)):
-            bound, chunks = arguments, _split(arguments, threads * CHUNKS)
-        work = Work(function, iter(chunks), SimpleQueue())
-        helpers.call(work, min(threads, len(chunks)) - 1)
-        work.take()
-        for error in [work.finished.get() for _ in chunks]:
-            if error is not None:
-                raise error
+        rows = len(arguments[STATES])
+        size = -(-rows // (threads * SHARES))
+        work = Work(function, (np.array([0, size]), *arguments))
+        helpers.call(work, min(threads, -(-rows // size)) - 1)
+        work.finish()
 
     return run
-
-
-def _split(arguments: Sequence, count: int) -> list[Sequence]:
-    """Return the arguments of at most `count` chunks, whose rows are views."""
-    shared, rows = arguments[:SHARED], arguments[SHARED:]
-    size = -(-len(rows[0]) // count)
-    return [(*shared, *(a[first : first + size] for a in rows)) for first in range(0, len(rows[0]), size)]

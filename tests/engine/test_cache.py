@@ -32,7 +32,7 @@ import llm_envs, json
 from llm_envs.testing.random_walks import digest_walk
 batch = llm_envs.make_batch("Tokens/Addition-v0", 2, pool=100)
 digest = digest_walk(batch, 60, 7)
-stats = batch._step_driver.stats
+stats = batch._step_driver.func.stats
 print(json.dumps([digest, sum(stats.cache_hits.values()), sum(stats.cache_misses.values()), llm_envs.__file__]))
 """
 EDITS = {
@@ -76,7 +76,7 @@ def test_fingerprints_are_the_same_in_every_process():
     program = (
         "import json, llm_envs\nfrom llm_envs.registration import build\n"
         "from llm_envs.engine.drivers import cpu_drivers\n"
-        "print([d.py_func.__qualname__ for i in llm_envs.ids() for d in cpu_drivers(build(i, {}), 1, 1)[1:3]])"
+        "print([d.func.py_func.__qualname__ for i in llm_envs.ids() for d in cpu_drivers(build(i, {}), 1, 1)[1:3]])"
     )
     assert run(program, PYTHONHASHSEED="1") == run(program, PYTHONHASHSEED="2")
 

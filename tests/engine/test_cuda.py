@@ -74,7 +74,7 @@ def kernels(batch, cc: tuple[int, int], monkeypatch, states=None) -> Iterator[tu
     for kernel, arguments in zip(made, (batch._reset_arguments, batch._step_arguments), strict=True):
         kinds = [numba.typeof(x) for x in arguments]
         kinds[cuda.STATES] = states or kinds[cuda.STATES]
-        ptx = numba.cuda.compile_ptx(kernel, tuple(kinds), cc=cc)[0]
+        ptx = numba.cuda.compile_ptx(kernel, (numba.typeof(cuda.TURN), *kinds), cc=cc)[0]
         yield ptx, re.findall(r"\b((?:ld|st)\.global\S*)\s", ptx)
 
 

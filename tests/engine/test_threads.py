@@ -1,82 +1,99 @@
-"""Chunks of rows on several threads: every row once, errors, late helpers, forks, and what OpenMP is told."""
+"""Rows on several threads: every row once, errors, late helpers, forks, and what OpenMP is told."""
 
 import os
 import subprocess
 import sys
 import threading
+import time
+from functools import partial
 
 import numpy as np
 import pytest
+from numba import njit
 
-from llm_envs.engine.threads import on_threads
+from llm_envs.engine.threads import ALONE, on_threads, share
 from llm_envs.testing import trajectory_digest
 
 
-def count(setup, levels, rows, copies):
-    """Count a visit of every row, beside what all chunks share."""
-    assert (len(setup), len(levels), len(copies)) == (1, 3, len(rows))
-    rows += setup[0]
-    copies += 1
+@njit(nogil=True)
+def count(turn, setup, levels, rows, copies):
+    """Count a visit of every row."""
+    first, stop = share(turn, -1, len(rows))
+    while first < stop:
+        for i in range(first, stop):
+            rows[i] += setup[0]
+            copies[i] += 1
+        first, stop = share(turn, first, len(rows))
 
 
 @pytest.mark.parametrize("num_rows", [1, 2, 5, 64, 1001])
-@pytest.mark.parametrize("threads", [2, 3, 8])
+@pytest.mark.parametrize("threads", [1, 2, 3, 8])
 def test_each_row_is_visited_once(num_rows, threads):
-    run = on_threads(count, threads)
+    run = on_threads(count, threads) if threads > 1 else partial(count, ALONE)
     rows, copies = np.zeros(num_rows, int), np.zeros(num_rows, int)
-    for k in range(1, 50):
+    for k in range(1, 300):
         run(np.ones(1, int), np.zeros(3), rows, copies)
         assert (rows == k).all()
         assert (copies == k).all()
 
 
-def test_other_arguments_are_not_mistaken_for_those_before():
-    run, shared = on_threads(count, 2), (np.ones(1, int), np.zeros(3))
-    first, second = np.zeros((2, 8), int)
-    run(*shared, first, first.copy())
-    run(*shared, second, second.copy())
-    assert first.tolist() == second.tolist() == [1] * 8
+def test_two_batches_can_be_stepped_at_once():
+    """Each call has a counter of its own, whichever helpers come."""
+    rows = np.zeros((4, 999), int)
+
+    def work(own):
+        run = on_threads(count, 3)
+        for _ in range(500):
+            run(np.ones(1, int), np.zeros(3), own, own.copy())
+
+    threads = [threading.Thread(target=work, args=(own,)) for own in rows]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (rows == 500).all()
 
 
-def test_an_error_in_any_chunk_is_raised_where_the_work_was_ordered():
-    """And only after all chunks are done: nobody may write into the rows of a call that has returned."""
-    visited = np.zeros(16, int)
+def test_an_error_is_raised_where_the_work_was_ordered_once_nobody_is_at_work():
+    """Nobody may write into the rows of a call that has returned."""
+    working = []
 
-    def fail(setup, levels, rows):
-        visited[rows[0]] += 1
-        if rows[0] == setup[0]:
-            raise ValueError(f"row {rows[0]}")
+    def fail(turn, setup, levels, rows):
+        working.append(threading.get_ident())
+        both.wait(60)
+        if (threading.get_ident() == caller) == (setup[0] == 0):
+            raise ValueError("a rule")
+        time.sleep(0.05)
+        working.remove(threading.get_ident())
 
-    run, rows = on_threads(fail, 2), np.arange(16)
-    for bad in range(0, 16, 2):  # two threads have chunks of two rows
-        visited[:] = 0
-        with pytest.raises(ValueError, match=f"row {bad}"):
-            run(np.array([bad]), np.zeros(1), rows)
-        assert visited[::2].tolist() == [1] * 8
+    caller = threading.get_ident()
+    for who in (0, 1):  # the caller's own part fails, or the helper's
+        both, working[:] = threading.Barrier(2), []
+        with pytest.raises(ValueError, match="a rule"):
+            on_threads(fail, 2)(np.array([who]), np.zeros(1), np.arange(16))
+        assert len(working) == 1  # the one that failed: the other had ended when the error was raised
 
 
 def test_work_is_done_without_helpers_that_are_kept_waiting():
-    """As by another process that has their core: the calling thread then takes every chunk itself."""
+    """As by another process that has their core: the calling thread then runs every row itself."""
     entered, leave = threading.Semaphore(0), threading.Event()
-    caller = threading.get_ident()
 
-    def stop(setup, levels, rows):
+    def stop(turn, setup, levels, rows):
         entered.release()
         assert leave.wait(60)
-
-    def mark(setup, levels, rows):
-        rows[:] = threading.get_ident()
 
     # Eight threads of that call wait: seven helpers, all there are for a call of eight, and its own.
     blocked = [threading.Thread(target=on_threads(stop, 8), args=(np.zeros(1), np.zeros(1), np.zeros(64)))]
     blocked[0].start()
     for _ in range(8):
         assert entered.acquire(timeout=60)
-    rows = np.zeros(64, np.int64)
-    on_threads(mark, 8)(np.zeros(1), np.zeros(1), rows)
+    rows, copies = np.zeros((2, 64), int)
+    on_threads(count, 8)(np.ones(1, int), np.zeros(3), rows, copies)
+    assert (rows == 1).all()
     leave.set()
     blocked[0].join()
-    assert (rows == caller).all()
+    on_threads(count, 8)(np.ones(1, int), np.zeros(3), rows, copies)  # those who came too late have changed nothing
+    assert (rows == 2).all()
 
 
 # ---------------------------------------------------------------------- beside other libraries
