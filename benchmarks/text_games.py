@@ -30,7 +30,6 @@ from numba import config, njit
 import llm_envs
 from llm_envs.registration import build
 from llm_envs.text.games.cooking import cooking
-from llm_envs.text.interface.world import made
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 
@@ -207,7 +206,6 @@ def main() -> None:
     for name, rate in found.items():
         ratios = " | ".join(f"{rate / found[peer]:,.3g}" if peer in found else "-" for peer in peers)
         print(f"| {name} | {rate:,.0f} | {ratios} |")
-    made.cache_clear()
     start = time.perf_counter()
     build("Text/Cooking-v0", {**PRESET, "pool": count})
     print(f"\n{count:,} Cooking games generated and compiled in {time.perf_counter() - start:.1f} s")

@@ -38,7 +38,7 @@ class Texts:
         code = sum(one.length for one in programs)
         if code > TABLES[-1]["code"]:  # said before runs of tokens are looked for in each other
             raise too_large(game.name, "code", code)
-        literals = {literal.run for one in programs for literal in one.literals().values()}
+        literals = {literal.run for one in programs for literal in one.literals.values()}
         # A door's name, which no "the" precedes, attaches itself: the continuation of its first piece is in front.
         doors = {
             name: (CONTINUATION + name[0], *name)

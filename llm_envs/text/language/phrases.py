@@ -45,7 +45,7 @@ def _program(template: str) -> program.Program:
 def _compile() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     programs = [_program(replies.TEMPLATES[phrase]) for phrase in range(len(replies.TEMPLATES))]
     # All literals share one run of tokens, in which each is a stretch.
-    pieces, places = program.share({one.run for made in programs for one in made.literals().values()})
+    pieces, places = program.share({one.run for made in programs for one in made.literals.values()})
     code, entries = list[int](), list[int]()
     for made in programs:
         entries.append(len(code))

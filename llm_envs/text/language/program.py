@@ -29,6 +29,7 @@ literal's `start` counts in phrases.TOKENS or level.tokens, wherever its program
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from llm_envs.text.language.pieces import CONTINUATION, split
@@ -112,8 +113,9 @@ class Program:
         """How many numbers `assemble` returns."""
         return sum(length_of(step.op, len(step.conditions)) for step in self.steps) + length_of(END)
 
+    @cached_property
     def literals(self) -> dict[int, Literal]:
-        """Return the pieces of each literal, by the number of its step.
+        """The pieces of each literal, by the number of its step; to be read once nothing is appended any more.
 
         Follows all paths at once, which is possible in one pass as they lead forward only.
         """
@@ -148,10 +150,10 @@ class Program:
         addresses = [address]  # of each step, then of END
         for step in self.steps:
             addresses.append(addresses[-1] + length_of(step.op, len(step.conditions)))
-        literals, code = self.literals(), list[int]()
+        code: list[int] = []
         for k, step in enumerate(self.steps):
             if step.op == LITERAL:
-                run, attaches = literals[k]
+                run, attaches = self.literals[k]
                 op = LITERAL + ATTACHES * attaches + SPACE_AFTER * step.text[-1].isspace()
                 # The continuation is at `start` - 1, so `start` is one further and the count one less.
                 code += [op, places[run] + attaches, len(run) - attaches]

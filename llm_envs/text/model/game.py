@@ -16,6 +16,7 @@ An id is its type, an underscore and a number (`r_0`, `oven_1`), or one of P, I,
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 Fact = tuple[str, ...]  # name and ids: ("in", "k_0", "c_1")
 
@@ -30,6 +31,7 @@ BACK = {"north": "south", "south": "north", "east": "west", "west": "east"}
 STEPS = {"north": (0, 1), "south": (0, -1), "east": (1, 0), "west": (-1, 0)}
 
 
+@lru_cache(maxsize=65_536)
 def kind_of(thing_id: str) -> str:
     """Return the type of an id: "oven" of "oven_0", "P" of "P"."""
     # Without an underscore (P, I, RECIPE) the first part is empty.

@@ -29,12 +29,12 @@ def test_a_program_number_by_number() -> None:
     made.bind(end)
     made.literal("!")
     made.literal("?")
-    assert made.literals() == {
+    assert made.literals == {
         0: Literal(("The",), False),
         5: Literal((), False),
         6: Literal(("##!", "!", "##?"), True),
     }
-    pieces, places = program.share([one.run for one in made.literals().values()])
+    pieces, places = program.share([one.run for one in made.literals.values()])
     assert pieces == ["##!", "!", "##?", "The"]
     assert made.assemble(100, places) == [
         *(LITERAL + SPACE_AFTER, 3, 1),  # 100
