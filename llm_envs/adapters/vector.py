@@ -21,6 +21,7 @@ from llm_envs.adapters.common import (
 )
 from llm_envs.adapters.rows import METHODS, Rows
 from llm_envs.adapters.spaces import action_space, observation_space
+from llm_envs.engine.actions import check_texts
 from llm_envs.engine.batch import BatchEnv
 from llm_envs.validation import check_choice
 
@@ -154,8 +155,7 @@ class GymVectorEnv(gym.vector.VectorEnv):
 
     def _parse(self, texts: Any, ended: np.ndarray | None) -> np.ndarray:
         """Return typed commands as actions, (N,); those of ended rows are not read, since they are not played."""
-        if isinstance(texts, str) or not hasattr(texts, "__len__") or len(texts) != self.num_envs:
-            raise ValueError(f"actions are {texts!r}; they must be {self.num_envs} strings, one a row")
+        check_texts(texts, self.num_envs)
         played = range(self.num_envs) if ended is None else np.flatnonzero(~ended).tolist()
         actions = np.zeros_like(self.batch.action_buffer)
         for i in played:

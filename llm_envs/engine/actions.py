@@ -94,6 +94,12 @@ def check_fields(world: World, obs: Any) -> None:
         raise ValueError(f"the fields have {[len(value) for value in obs.values()]} rows; they must have as many each")
 
 
+def check_texts(texts: Any, count: int) -> None:
+    """Raise ValueError if `texts` are no list, tuple or array of `count` entries."""
+    if not isinstance(texts, (list, tuple, np.ndarray)) or len(texts) != count:
+        raise ValueError(f"actions are {quote(texts)}; they must be a list of {count} strings, one a row")
+
+
 def is_text(actions: Any) -> bool:
     """Return whether actions are given as typed commands: a string, or a list or tuple that holds one."""
     return isinstance(actions, str) or (isinstance(actions, (list, tuple)) and any(isinstance(a, str) for a in actions))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from llm_envs.engine import pictures
-from llm_envs.engine.actions import check_fields
+from llm_envs.engine.actions import check_fields, check_texts
 from llm_envs.validation import check_range, quote
 from llm_envs.world import Row, World
 
@@ -146,8 +146,7 @@ class HostView:
         if not self.world.takes_text or not self._on_host:
             where = "in this configuration" if self._on_host else "on a GPU"
             raise ValueError(f"{self.identity.world_id} reads no text {where}; actions must be numbers")
-        if isinstance(texts, str) or len(texts) != self.num_envs:
-            raise ValueError(f"actions are {quote(texts)}; they must be a list of {self.num_envs} strings, one a row")
+        check_texts(texts, self.num_envs)
         kind = np.dtype(np.int64) if isinstance(self.world.actions, int) else self.world.actions
         assert isinstance(kind, np.dtype), "a command is a number or a record, never a vector"
         return np.array([self.parse_row(text, i) for i, text in enumerate(texts)], kind)  # (N,)

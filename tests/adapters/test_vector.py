@@ -204,7 +204,7 @@ def test_an_ended_rows_text_is_not_read_in_the_step_that_begins_the_next_episode
     obs, rewards, terminated, truncated, _ = envs.step([None, 7])
     assert (rewards.tolist(), terminated.any(), truncated.any()) == ([0, 0], False, False)
     assert all(isinstance(text, str) and ">" not in text for text in obs)
-    for wrong in ("look", ["look"], ["look", 3]):
+    for wrong in ("look", ["look"], ["look", 3], {"look", "inventory"}, {0: "look", 1: "look"}):
         with pytest.raises(ValueError, match="string"):
             envs.step(wrong)
     assert len(first) == 2
