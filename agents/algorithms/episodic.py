@@ -4,20 +4,18 @@ Every row starts a new episode, and the rollout ends when each has finished one.
 do not count. With the environment's `group_size` the rows of a group play the same level. T steps, N rows.
 """
 
-from collections.abc import Callable
-
-import torch
 from torch import Tensor
 
+from agents.algorithms.base import Advantages, OnPolicy
 from agents.objectives.advantages import returns_to_go, token_weights
+from agents.objectives.losses import standardized
 from agents.rollouts.buffer import SequenceRolloutBuffer
-from agents.rollouts.collector import OnDeviceRollouts
 from llm_envs.adapters.sb3 import TensorVecEnv
 from llm_envs.validation import check_choice
 
 
-class WholeEpisodes(OnDeviceRollouts):
-    """Mixin, first in the bases of an SB3 on-policy algorithm; subclasses define the advantages.
+class WholeEpisodes(OnPolicy):
+    """First in the bases of an algorithm of whole episodes; subclasses define `episode_advantages`.
 
     `n_steps` is the longest episode; 0, the default: the world's time limit, or its window. A longer episode is cut
     there. Every row finishes one episode a rollout, so `n_envs` is the number of episodes an update.
@@ -26,6 +24,7 @@ class WholeEpisodes(OnDeviceRollouts):
     """
 
     n_steps: int
+    whole_episodes = True
     weighting = "episode"  # of tokens, see agents.objectives.advantages.token_weights
 
     def _setup_model(self) -> None:
@@ -36,59 +35,44 @@ class WholeEpisodes(OnDeviceRollouts):
                 self.n_steps = episode_limit(self.env)
         super()._setup_model()
         if self.env is not None:
-            self.policy.shares_prefixes = self.group_size > 1  # type: ignore[attr-defined]
+            self.policy.shares_prefixes = self.group_size > 1
 
     @property
     def group_size(self) -> int:
         """Rows that share a level."""
+        assert isinstance(self.env, TensorVecEnv)
         return self.env.batch.group_size
 
-    def _begin_rollout(self, env: TensorVecEnv) -> None:
-        env.batch.align_groups()
-        env.reset_tensor()
-        # Rows whose episode is over; the environment keeps stepping them, as a batch has no other way.
-        self._idle = torch.zeros(env.num_envs, dtype=torch.bool, device=self.device)  # type: ignore[attr-defined]
-        self._running = self._signals = None  # no episode continues from the last rollout
-
-    def _rollout_is_complete(self, buffer: SequenceRolloutBuffer, t: int, done: Tensor) -> bool:
-        assert self._idle is not None
-        buffer.tensors["unused"][t] = self._idle
-        # The rollout may end before n_steps: the rest of the buffer holds an older rollout.
-        buffer.tensors["unused"][t + 1 :] = True
-        self._idle = self._idle | done.to(self._idle.device)
-        if self._idle.device.type != "cpu" and t % 8 != 7:
-            return False  # asking waits for the device; some idle steps cost less than a wait at each step
-        unfinished = (~self._idle).sum()
-        return not int(unfinished if self.group is None else self.group.sum(unfinished))
-
-    def _finish_rollout(self, buffer: SequenceRolloutBuffer, last_values: Callable[[], Tensor]) -> None:
-        tensors = buffer.tensors
+    def advantages(self, rollout: SequenceRolloutBuffer) -> Advantages:
+        """Return `episode_advantages`, returns to go, and the tokens' weights."""
+        tensors, group = rollout.tensors, self.group
         used = ~tensors["unused"]
-        rewards, dones = tensors["rewards"] * used, tensors["dones"] & used
-        tensors["returns"].copy_(returns_to_go(rewards, dones, buffer.gamma))
-        parts = [tensors["returns"], tensors["values"], used]
-        if self.group is not None:
+        own_returns = returns_to_go(rollout.total_rewards() * used, tensors["dones"] & used, self.gamma)
+        parts = [own_returns, tensors["values"], used]
+        if group is not None:
             # Baselines and weights are of the whole rollout: computed from all ranks' rows, (T, N of all ranks).
-            parts = [self.group.gather(part, 1) for part in parts]
+            parts = [group.gather(part, 1) for part in parts]
         returns, values, used = parts
         lengths = used.sum(dim=0)
         weights = token_weights(lengths, self.weighting) * used
-        advantages = self._advantages(returns, values, used, lengths) * weights
-        if self.group is not None:
-            advantages, weights = (x.chunk(self.group.size, dim=1)[self.group.rank] for x in (advantages, weights))
-        tensors["advantages"].copy_(advantages)
-        tensors["weights"] = weights
+        advantages = self.episode_advantages(returns, values, used) * used
+        if group is not None:
+            advantages, weights = (x.chunk(group.size, dim=1)[group.rank] for x in (advantages, weights))
+        return Advantages(advantages, own_returns, weights)
 
-    def _advantages(self, returns: Tensor, values: Tensor, used: Tensor, lengths: Tensor) -> Tensor:
+    def episode_advantages(self, returns: Tensor, values: Tensor, used: Tensor) -> Tensor:
         """Return advantages (T, N), without token weights.
 
         Args:
             returns: (T, N), discounted rewards from each step to its episode's end; `returns[0]` are the episodes'.
             values: (T, N), the critic's.
             used: (T, N) bool, which steps count.
-            lengths: (N,), steps that count in each row.
         """
         raise NotImplementedError
+
+    def weigh_replayed(self, advantages: Tensor, used: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the advantages as they are, and the tokens' weights of the batch."""
+        return advantages, token_weights(used.sum(dim=0), self.weighting) * used
 
 
 def episode_limit(env: TensorVecEnv) -> int:
@@ -107,7 +91,4 @@ def normalized(advantages: Tensor, used: Tensor, how: str) -> Tensor:
     (A - mean) / (std + 1e-8), as SB3; ValueError for another `how`.
     """
     check_choice("normalize", how, ("none", "batch"))
-    if how == "none":
-        return advantages
-    chosen = advantages[used]
-    return (advantages - chosen.mean()) / (chosen.std() + 1e-8)
+    return advantages if how == "none" else standardized(advantages, advantages[used])

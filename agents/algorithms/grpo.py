@@ -38,6 +38,7 @@ class GRPO(WholeEpisodes, PPO):
         if self.env is not None and self.group_size < 2:
             raise ValueError("GRPO needs several rows a level: TensorVecEnv(..., group_size=8)")
 
-    def _advantages(self, returns: Tensor, values: Tensor, used: Tensor, lengths: Tensor) -> Tensor:
+    def episode_advantages(self, returns: Tensor, values: Tensor, used: Tensor) -> Tensor:
+        """Return each episode's return, normalised within its group, at all of its steps, (T, N)."""
         groups = group_normalized(returns[0].view(-1, self.group_size), self.scale).view(-1)
         return torch.where(used, groups, 0.0)

@@ -1,69 +1,78 @@
-"""PPO (Schulman et al., 2017) as Stable-Baselines3 has it, with rollouts that stay on the device.
-
-`train()`, losses, schedules, logging, saving and callbacks are SB3's, unchanged; `agents.rollouts.collector` says what
-differs.
-"""
+"""PPO (Schulman et al., 2017), with Stable-Baselines3's numbers."""
 
 from typing import Any, ClassVar
 
 from stable_baselines3 import PPO as StockPPO
 from stable_baselines3.common.policies import BasePolicy
+from torch import Tensor
 
-from agents.algorithms.kl_regularizer import Regularized
+from agents.algorithms.base import OnPolicy
+from agents.objectives.losses import approximate_kl, clip_fraction, entropy_loss, ppo_policy_loss, value_loss
 from agents.policies.policy import TransformerPolicy
+from agents.rollouts.buffer import Minibatch
 
 
-class ClipRange(float):
-    """A clip range with its own upper side: 1 - range is SB3's lower bound, 1 + range its upper one.
-
-    SB3 clamps the ratio to (1 - clip_range, 1 + clip_range); DAPO (Yu et al., 2025, "clip-higher") lets an unlikely
-    action's probability rise by more than a likely one's may fall.
-    """
-
-    high: float
-
-    def __new__(cls, low: float, high: float) -> "ClipRange":
-        """Make a range whose value as a number is `low`."""
-        made = super().__new__(cls, low)
-        made.high = high
-        return made
-
-    def __radd__(self, other: float) -> float:
-        return other + self.high
-
-
-class PPO(Regularized, StockPPO):
+class PPO(OnPolicy, StockPPO):
     """SB3's PPO on a `TensorVecEnv`: `PPO("TransformerPolicy", env, policy_kwargs={"backbone": {...}})`.
 
     Args:
         args: SB3's.
         clip_range_high: how far above 1 the probability ratio is clipped; None: as far as below, `clip_range`.
+        dual_clip: c > 1 bounds the loss of an action that was worse than expected; see `ppo_policy_loss`.
         kwargs: SB3's, and `kl` (agents.algorithms.kl_regularizer.KL).
 
     Raises:
-        ValueError: a `clip_range_high` that is not positive, or as SB3's.
+        ValueError: a `clip_range_high` that is not positive, a `dual_clip` that is not above 1, or as SB3's.
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
         **StockPPO.policy_aliases,
         "TransformerPolicy": TransformerPolicy,
     }
+    dual_clip: float | None = None  # models that were saved before it was there have none
 
-    def __init__(self, *args: Any, clip_range_high: float | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, clip_range_high: float | None = None, dual_clip: float | None = None, **kwargs: Any
+    ) -> None:
         if clip_range_high is not None and not clip_range_high > 0:
             raise ValueError(f"clip_range_high is {clip_range_high}; it must be positive")
-        self.clip_range_high = clip_range_high
+        if dual_clip is not None and not dual_clip > 1:
+            raise ValueError(f"dual_clip is {dual_clip}; it must be above 1")
+        self.clip_range_high, self.dual_clip = clip_range_high, dual_clip
         super().__init__(*args, **kwargs)
 
+    def clip_ranges(self) -> tuple[float, float, float | None]:
+        """Return how far the ratio is clipped below and above 1, and the value from its old one (None: not), now."""
+        progress = self._current_progress_remaining
+        low = self.clip_range(progress)  # type: ignore[operator]  # schedules, since SB3's _setup_model
+        values = None if self.clip_range_vf is None else self.clip_range_vf(progress)  # type: ignore[operator]
+        return low, self.clip_range_high or low, values
+
+    def loss(self, batch: Minibatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return policy loss + vf_coef value loss + ent_coef entropy loss (+ beta KL), and the terms to log."""
+        now, old, total = self.evaluate(batch), batch.old_log_prob, batch.total
+        low, high, clip_values = self.clip_ranges()
+        advantages = self.normalized_advantages(batch)
+        policy = ppo_policy_loss(now.log_prob, old, advantages, low, high, self.dual_clip, batch.weights, total)
+        value = value_loss(now.values, batch.returns, batch.old_values, clip_values, total=total)
+        entropy = entropy_loss(now.entropy, total=total)
+        terms = {
+            "policy_gradient_loss": policy,
+            "value_loss": value,
+            "entropy_loss": entropy,
+            "approx_kl": approximate_kl(now.log_prob, old, total),
+            "clip_fraction": clip_fraction(now.log_prob, old, low, high, total),
+        }
+        return self.with_kl(policy + self.ent_coef * entropy + self.vf_coef * value, terms, now, batch)
+
+    def exceeds_target_kl(self, terms: dict[str, Tensor]) -> bool:
+        """Return whether the estimated KL from the policy that acted is above 1.5 target_kl."""
+        return self.target_kl is not None and float(terms["approx_kl"]) > 1.5 * self.target_kl
+
     def train(self) -> None:
-        """Update the policy by SB3's `train()`."""
-        if self.clip_range_high is None:
-            super().train()
-            return
-        # train() calls `clip_range` once, for 1 - range, 1 + range, the clip fraction and the log.
-        schedule: Any = self.clip_range
-        self.clip_range = lambda progress: ClipRange(schedule(progress), self.clip_range_high or 0.0)
-        try:
-            super().train()
-        finally:
-            self.clip_range = schedule
+        """Update the policy on the newest rollout."""
+        self._update(self.n_epochs, self.batch_size)
+        low, _, values = self.clip_ranges()
+        self.logger.record("train/clip_range", low)
+        if values is not None:
+            self.logger.record("train/clip_range_vf", values)

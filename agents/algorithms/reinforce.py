@@ -7,7 +7,7 @@ from torch import Tensor
 
 from agents.algorithms.a2c import A2C
 from agents.algorithms.episodic import WholeEpisodes, normalized
-from agents.objectives.advantages import MovingAverage, leave_one_out, token_weights
+from agents.objectives.advantages import MovingAverage, leave_one_out
 from llm_envs.validation import check_choice
 
 BASELINES = ("none", "moving_average", "learned", "leave_one_out")
@@ -46,7 +46,8 @@ class REINFORCE(WholeEpisodes, A2C):
         if self.env is not None and self.baseline == "leave_one_out" and self.group_size < 2:
             raise ValueError("baseline 'leave_one_out' needs several rows a level: TensorVecEnv(..., group_size=8)")
 
-    def _advantages(self, returns: Tensor, values: Tensor, used: Tensor, lengths: Tensor) -> Tensor:
+    def episode_advantages(self, returns: Tensor, values: Tensor, used: Tensor) -> Tensor:
+        """Return returns to go less the baseline, (T, N)."""
         advantages = returns - self._baselines(returns, values)
         return normalized(advantages, used, self.normalize)
 
@@ -62,14 +63,12 @@ class REINFORCE(WholeEpisodes, A2C):
         else:
             baselines = torch.zeros_like(returns[0])
         baselines = baselines.expand_as(returns).clone()
-        self.rollout_buffer.tensors["baselines"] = baselines  # stored with the rollout, for replay
+        self._buffer.tensors["baselines"] = baselines  # stored with the rollout, for replay
         return baselines
 
-    replay_bootstraps = False  # stored episodes are whole, too
-
-    def _weight_replayed(self, advantages: Tensor, used: Tensor) -> Tensor:
-        weights = token_weights(used.sum(dim=0), self.weighting)
-        return normalized(advantages, used, self.normalize) * weights * used
+    def weigh_replayed(self, advantages: Tensor, used: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the advantages, normalised as fresh ones are, and the tokens' weights of the batch."""
+        return super().weigh_replayed(normalized(advantages, used, self.normalize), used)
 
 
 class RLOO(REINFORCE):
@@ -86,6 +85,7 @@ class RLOO(REINFORCE):
             raise ValueError("RLOO compares fresh episodes of one level; use replay with REINFORCE or A2C")
         super().__init__(policy, env, **{"baseline": "leave_one_out", **kwargs})
 
-    def _advantages(self, returns: Tensor, values: Tensor, used: Tensor, lengths: Tensor) -> Tensor:
+    def episode_advantages(self, returns: Tensor, values: Tensor, used: Tensor) -> Tensor:
+        """Return each episode's return less the mean of its group's others, at all of its steps, (T, N)."""
         whole = leave_one_out(returns[0].view(-1, self.group_size)).view(-1)
         return normalized(torch.where(used, whole, 0.0), used, self.normalize)

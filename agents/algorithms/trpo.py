@@ -1,32 +1,31 @@
-"""TRPO (Schulman et al., 2015) as sb3-contrib has it, with its two costly steps replaced.
+"""TRPO (Schulman et al., 2015), with sb3-contrib's numbers.
 
-`train()` is sb3-contrib's: conjugate gradients, line search, critic. The two replacements give the same numbers:
-
-1. The gradients of all parameters come from one backward pass. sb3-contrib takes one for each parameter, and leaves
-   out every parameter with "value" in its name.
-2. The Fisher product is Gauss-Newton's, one forward-mode and one backward pass, instead of differentiating twice
-   through attention, which its fused kernels do not support.
-
-M states, A actions.
+Maximise mean(r A) while the KL to the old policy is below delta: along the natural gradient F^-1 g as far as the
+quadratic model of the KL allows, and back from there until objective and KL agree. g comes from one backward pass,
+products with the Fisher matrix F from `agents.algorithms.fisher`. M states of a rollout, K parameters.
 """
 
-from dataclasses import replace
+from copy import copy
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from sb3_contrib import TRPO as StockTRPO
-from stable_baselines3.common.distributions import CategoricalDistribution, Distribution
+from sb3_contrib.common.utils import conjugate_gradient_solver
+from stable_baselines3.common.distributions import Distribution, kl_divergence
 from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor, nn
-from torch.func import functional_call, jvp
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from agents.algorithms.kl_regularizer import Regularized
-from agents.policies.packing import Sequences, flat_indices
+from agents.algorithms.base import OnPolicy
+from agents.algorithms.fisher import FisherProduct, subsample
+from agents.algorithms.update import Diagnostics, of_all_ranks, sum_gradients
+from agents.distributed.group import Group
+from agents.objectives.losses import surrogate, value_loss, weighted_mean
 from agents.policies.policy import TransformerPolicy
+from agents.rollouts.buffer import Minibatch, SequenceRolloutBuffer
 
 
-class TRPO(Regularized, StockTRPO):
+class TRPO(OnPolicy, StockTRPO):
     """sb3-contrib's TRPO on a `TensorVecEnv`: `TRPO("TransformerPolicy", env, policy_kwargs={"backbone": {...}})`.
 
     Args:
@@ -44,7 +43,6 @@ class TRPO(Regularized, StockTRPO):
         **StockTRPO.policy_aliases,
         "TransformerPolicy": TransformerPolicy,
     }
-    policy: TransformerPolicy  # type: ignore[assignment]
 
     def __init__(self, *args: Any, fisher_share: float = 1.0, **kwargs: Any) -> None:
         if not 0 < fisher_share <= 1:
@@ -56,147 +54,134 @@ class TRPO(Regularized, StockTRPO):
         super()._setup_model()
         # Of heads and trunk: nn.Dropout modules, and the functional dropout of our backbones.
         dropout = [m.p for m in self.policy.modules() if isinstance(m, nn.Dropout)]
-        dropout += [getattr(getattr(self.policy.trunk, "config", None), "dropout", 0.0)]
+        dropout += [getattr(getattr(getattr(self.policy, "trunk", None), "config", None), "dropout", 0.0)]
         if self.kl is not None and self.kl.place == "loss":
             raise ValueError("place is 'loss'; TRPO's loss has no such term: use kl={'place': 'reward', ...}")
         if max(dropout) > 0:
             raise ValueError(f"dropout is {max(dropout)}; TRPO's line search compares two passes and needs 0")
 
     def train(self) -> None:
-        """Update the policy by sb3-contrib's `train()`, with the replacements below."""
-        # sb3-contrib calls these methods on the policy and the algorithm; instance attributes shadow them meanwhile.
-        actor = _Actor(self.policy, self.fisher_share)
-        self._actor = actor
-        self.policy.get_distribution, self.policy.predict_values = actor.get_distribution, self._predict_values  # type: ignore[method-assign]
-        self._frozen_features: Tensor | None = None
-        memory = [parameter.data for parameter in self.policy.parameters()]
-        try:
-            super().train()
-        finally:
-            del self.policy.get_distribution, self.policy.predict_values, self._actor, self._frozen_features
-        # The line search binds `data` to new memory, but captured CUDA graphs know the old addresses: copy back.
-        for parameter, original in zip(self.policy.parameters(), memory, strict=True):
-            if parameter.data_ptr() != original.data_ptr():
-                original.copy_(parameter.data)
-                parameter.data = original
+        """Take one natural gradient step on the newest rollout, then fit the critic to it."""
+        self.policy.set_training_mode(True)
+        self._update_learning_rate(self.policy.optimizer)
+        (batch,) = self.minibatches(None)
+        if self.sub_sampling_factor > 1:
+            batch = _every(self.sub_sampling_factor, batch)
+        actor, terms = self._improve_actor(batch)
+        terms["value_loss"] = self._fit_critic(actor)
+        self._n_updates += 1
+        self.log_update(terms)
 
-    def _compute_actor_grad(
-        self, kl_div: Tensor, policy_objective: Tensor
-    ) -> tuple[list[nn.Parameter], Tensor, Tensor, list[tuple[int, ...]]]:
-        """Return the actor's parameters, both flat gradients and the parameters' shapes, from one backward pass.
-
-        The gradient of the KL, zero at the old policy, is not computed: our `hessian_vector_product` does not use it.
-        """
+    def _improve_actor(self, batch: Minibatch) -> tuple[list[nn.Parameter], dict[str, float]]:
+        """Take the natural gradient step; return the actor's parameters, and what to log."""
+        policy, group, total, obs = self.policy, self.group, batch.total, batch.observations
+        batch = batch._replace(advantages=self.normalized_advantages(batch))
+        distribution = copy(policy.get_distribution(obs))  # SB3's policies change theirs in place
+        objective = self._objective(distribution, batch)
         # Parameters that the objective does not reach (the critic's) have gradient None and are left out.
-        training = [parameter for parameter in self.policy.parameters() if parameter.requires_grad]
-        gradients = torch.autograd.grad(policy_objective, training, retain_graph=True, allow_unused=True)
-        found = [(parameter, g) for parameter, g in zip(training, gradients, strict=True) if g is not None]
-        flat = torch.cat([gradient.reshape(-1) for _, gradient in found])
-        return [p for p, _ in found], flat, torch.zeros_like(flat), [tuple(p.shape) for p, _ in found]
+        training = [parameter for parameter in policy.parameters() if parameter.requires_grad]
+        found = torch.autograd.grad(objective, training, retain_graph=True, allow_unused=True)
+        actor = [parameter for parameter, part in zip(training, found, strict=True) if part is not None]
+        gradient = torch.cat([part.reshape(-1) for part in found if part is not None])  # g, (K,)
+        fisher = self._fisher(actor, obs, distribution, total)
 
-    def hessian_vector_product(
-        self, params: list[nn.Parameter], grad_kl: Tensor, vector: Tensor, retain_graph: bool = True
-    ) -> Tensor:
-        """Return F v + damping v, F = (1/M) sum_m J_m^T H_m J_m, with H_m the Hessian of KL in the outputs of state m.
+        def product(vector: Tensor) -> Tensor:
+            """Return F v + damping v, (K,)."""
+            return _sum(fisher(vector), group) + self.cg_damping * vector
 
-        Exact at the old policy, where the KL is taken. H is diag(p) - p p^T for logits (Martens, 2020, section 8), and
-        (1/sigma^2, 2) on the diagonal for a Gaussian's mean and log standard deviation.
+        direction = conjugate_gradient_solver(product, _sum(gradient, group), max_iter=self.cg_max_steps)  # F^-1 g
+        # The longest step that the quadratic model allows: s = sqrt(2 delta / d^T F d), their appendix C.
+        direction *= np.sqrt(2 * self.target_kl / float(direction @ product(direction)))
+        old, start = _detached(distribution), nn.utils.parameters_to_vector(actor).detach().clone()
+        before = of_all_ranks({"policy_objective": objective}, group)["policy_objective"]
+        terms, shrunk, success = {"policy_objective": float(before), "kl_divergence_loss": 0.0}, 1.0, False
+        with torch.no_grad():
+            for _ in range(self.line_search_max_iter):
+                _write(start + shrunk * direction, actor)
+                now = policy.get_distribution(obs)
+                objective, kl = self._objective(now, batch), _mean_kl(now, old, total)
+                after = of_all_ranks({"policy_objective": objective, "kl_divergence_loss": kl}, group)
+                if after["kl_divergence_loss"] < self.target_kl and after["policy_objective"] > before:
+                    terms, success = {name: float(value) for name, value in after.items()}, True
+                    break
+                shrunk *= self.line_search_shrinking_factor
+            if not success:
+                _write(start, actor)
+        return actor, {**terms, "is_line_search_success": float(success)}
+
+    def _objective(self, distribution: Distribution, batch: Minibatch) -> Tensor:
+        """Return mean(r A), which is to grow."""
+        log_prob = distribution.log_prob(batch.actions)
+        return surrogate(log_prob, batch.old_log_prob, batch.advantages, batch.weights, batch.total)
+
+    def _fisher(
+        self, actor: list[nn.Parameter], obs: Any, distribution: Distribution, total: float | None
+    ) -> FisherProduct:
+        """Return products with the Fisher matrix of the states, or of the share of them that was asked for."""
+        if self.fisher_share == 1:
+            return FisherProduct(self.policy, actor, obs, distribution, total)
+        some = subsample(obs, self.fisher_share)
+        return FisherProduct(self.policy, actor, some, self.policy.get_distribution(some))
+
+    def _fit_critic(self, actor: list[nn.Parameter]) -> float:
+        """Regress the values to the returns; return the mean loss.
+
+        As in sb3-contrib the gradients of parameters that the actor uses are dropped, for the sake of the KL's bound.
+        So the features of the whole rollout are constant, and computed once.
         """
-        return self._actor.fisher_product(params, vector) + self.cg_damping * vector
-
-    def _predict_values(self, obs: Any) -> Tensor:
-        """Return values (M, 1) from features that are computed once an update.
-
-        sb3-contrib drops the critic's gradients of parameters that the actor uses, so while the critic trains the
-        features of the whole rollout are constant.
-        """
-        flat = flat_indices(obs)
-        if flat is None:
-            return type(self.policy).predict_values(self.policy, obs)
-        if self._frozen_features is None:
-            buffer: Any = self.rollout_buffer
-            indices = torch.arange(buffer.buffer_size * buffer.n_envs, device=self.device)
+        policy, found, features = self.policy, Diagnostics(), None
+        if isinstance(self.rollout_buffer, SequenceRolloutBuffer):
+            everything = torch.arange(self._buffer.buffer_size * self._buffer.n_envs, device=self.device)
             with torch.no_grad():
-                self._frozen_features = self.policy.features(buffer.samples(indices, buffer.runs()).observations)
-        return self.policy.value_net(self._frozen_features[flat])
+                features = policy.features(self._buffer.samples(everything, self._buffer.runs()).observations)
+        for _ in range(self.n_critic_updates):
+            for batch in self.minibatches(self.batch_size):
+                if features is not None:
+                    values = policy.value_net(features[batch.flat])
+                else:
+                    values = policy.predict_values(batch.observations)
+                loss = value_loss(values.flatten(), batch.returns, total=batch.total)
+                found.add(of_all_ranks({"value_loss": loss}, self.group))
+                policy.optimizer.zero_grad()
+                loss.backward()
+                for parameter in actor:
+                    parameter.grad = None
+                sum_gradients(policy.parameters(), self.group)
+                policy.optimizer.step()
+        return found.means()["value_loss"]
 
 
-class _Actor:
-    """The policy's distribution at the states of the update, and products with its Fisher matrix."""
-
-    def __init__(self, policy: TransformerPolicy, share: float) -> None:
-        self.policy, self.share = policy, share
-        self.outputs: Tensor | None = None
-
-    def get_distribution(self, obs: Any) -> Distribution:
-        """Return the policy's distribution; with gradients on, also remember what the Fisher matrix is to be of."""
-        distribution = type(self.policy).get_distribution(self.policy, obs)
-        if torch.is_grad_enabled():
-            self.obs, self.outputs = obs, _outputs(distribution)
-            if self.share < 1:
-                self.obs = subsample(obs, self.share)
-                self.outputs = _outputs(type(self.policy).get_distribution(self.policy, self.obs))
-        return distribution
-
-    def fisher_product(self, params: list[nn.Parameter], vector: Tensor) -> Tensor:
-        """Return F v, (K,), for the K entries of `params`, flat, and a vector v (K,)."""
-        assert self.outputs is not None
-        policy, chosen = self.policy, {id(parameter) for parameter in params}
-        primals = {name: p.detach() for name, p in policy.named_parameters() if id(p) in chosen}
-        pieces = vector.split([parameter.numel() for parameter in primals.values()])
-        tangents = {name: piece.view_as(primals[name]) for name, piece in zip(primals, pieces, strict=True)}
-
-        def outputs(values: dict[str, Tensor]) -> Tensor:
-            # tie_weights=False: with True functional_call leaves plain tensors in place of parameters that have two
-            # names, as those of SB3's features extractors have; the line search would then change tensors that the
-            # optimizer does not know.
-            return functional_call(
-                _Outputs(policy), {f"policy.{k}": v for k, v in values.items()}, (self.obs,), tie_weights=False
-            )
-
-        with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no forward-mode derivative
-            tangent = jvp(outputs, (primals,), (tangents,))[1]  # J v, (M, A)
-        if isinstance(policy.action_dist, CategoricalDistribution):
-            p = self.outputs.detach().softmax(dim=1)
-            cotangent = p * (tangent - (p * tangent).sum(dim=1, keepdim=True))  # (diag(p) - p p^T) J v
-        else:
-            size = tangent.shape[1] // 2
-            log_std = self.outputs.detach()[:, size:]
-            cotangent = tangent * torch.cat((torch.exp(-2 * log_std), torch.full_like(log_std, 2.0)), dim=1)
-            cotangent = cotangent / size  # sb3-contrib averages the KL over the action's entries, too
-        # J^T (H J v) / M
-        gradients = torch.autograd.grad(self.outputs, params, cotangent / len(cotangent), retain_graph=True)
-        return torch.cat([gradient.reshape(-1) for gradient in gradients])
+def _sum(vector: Tensor, group: Group | None) -> Tensor:
+    """Return the sum of the ranks' shares."""
+    return vector if group is None else group.sum(vector)
 
 
-def subsample(obs: Any, share: float) -> Any:
-    """Return the states of a share of the texts, evenly spaced, or a share of the states where there are no texts."""
-    if isinstance(obs, Sequences):
-        # i * share crosses a whole number for a share of the texts i, evenly spaced.
-        kept = torch.arange(len(obs.lengths), device=obs.lengths.device) * share % 1 < share
-        states = obs[kept[obs.sequence]]  # states of the texts that are kept
-        texts = {name: value[kept] for name, value in obs.texts.items()}
-        return replace(states, texts=texts, lengths=obs.lengths[kept], sequence=(kept.cumsum(0) - 1)[states.sequence])
-    step = round(1 / share)
-    return {name: value[::step] for name, value in obs.items()}
+def _write(vector: Tensor, parameters: list[nn.Parameter]) -> None:
+    """Set the parameters to the entries of a vector (K,), in place: captured CUDA graphs know their addresses."""
+    for parameter, part in zip(parameters, vector.split([p.numel() for p in parameters]), strict=True):
+        parameter.copy_(part.view_as(parameter))
 
 
-class _Outputs(nn.Module):
-    """A module whose `forward` returns the actor's outputs, for `functional_call`."""
-
-    def __init__(self, policy: TransformerPolicy) -> None:
-        super().__init__()
-        self.policy = policy
-
-    def forward(self, obs: Any) -> Tensor:
-        """Return the outputs, (M, A) or (M, 2 A); see `_outputs`."""
-        return _outputs(type(self.policy).get_distribution(self.policy, obs))
+def _mean_kl(new: Distribution, old: Distribution, total: float | None) -> Tensor:
+    """Return mean KL(new || old), as sb3-contrib has it: of a Gaussian also over the action's entries."""
+    kl = kl_divergence(new, old)  # (M,) or (M, A)
+    return weighted_mean(kl if kl.dim() == 1 else kl.mean(dim=1), None, total)
 
 
-def _outputs(distribution: Distribution) -> Tensor:
-    """Return log-probabilities (M, A), or means beside log standard deviations (M, 2 A)."""
-    if isinstance(distribution, CategoricalDistribution):
-        return distribution.distribution.logits
-    normal = distribution.distribution
-    assert isinstance(normal, torch.distributions.Normal)
-    return torch.cat((normal.loc, normal.scale.log()), dim=1)
+def _detached(distribution: Distribution) -> Distribution:
+    """Return a copy of a distribution without its graph."""
+    found, inner = copy(distribution), distribution.distribution
+    if isinstance(inner, torch.distributions.Categorical):
+        found.distribution = torch.distributions.Categorical(logits=inner.logits.detach())
+    else:
+        assert isinstance(inner, torch.distributions.Normal)
+        found.distribution = torch.distributions.Normal(inner.loc.detach(), inner.scale.detach())
+    return found
+
+
+def _every(k: int, batch: Minibatch) -> Minibatch:
+    """Return every k-th state."""
+    obs = batch.observations
+    some = {name: value[::k] for name, value in obs.items()} if isinstance(obs, dict) else obs[::k]
+    rest = (value[::k] if isinstance(value, Tensor) else value for value in batch[1:])
+    return Minibatch(some, *rest)  # type: ignore[arg-type]

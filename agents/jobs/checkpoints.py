@@ -46,8 +46,8 @@ def save(
     own = environment or model.env.batch.snapshot()  # type: ignore[union-attr]
     # Every rank sends its part, then rank 0 alone writes.
     environments = [own] if group is None else group.gather_objects(own)
-    running_signals = {name: value.cpu() for name, value in (getattr(model, "_signals", None) or {}).items()}
-    signals = [running_signals] if group is None else group.gather_objects(running_signals)
+    collected = model.collector.state_dict()  # type: ignore[attr-defined]
+    collectors = [collected] if group is None else group.gather_objects(collected)
     if group is not None and group.rank:
         return place
     writing = folder / f".writing-{os.getpid()}"
@@ -58,7 +58,8 @@ def save(
         _environment(writing, rank).write_bytes(snapshot)
     _, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002  # SB3 shuffles by this generator
     np.savez(writing / "numpy.npz", keys=keys, rest=np.array([position, has_gauss, gauss]))
-    states = {"cpu": torch.get_rng_state(), "cuda": _cuda_states(), "signals": signals, **_unsaved_state(model)}
+    memory = model.memory.state_dict() if model.memory is not None else None  # type: ignore[attr-defined]
+    states = {"cpu": torch.get_rng_state(), "cuda": _cuda_states(), "collectors": collectors, "memory": memory}
     torch.save(states, writing / "torch.pt")
     version, key, gauss_next = random.getstate()
     contents = {"history": history, "python": [version, list(key), gauss_next]}
@@ -74,25 +75,6 @@ def save(
 def _environment(place: Path, rank: int) -> Path:
     """Return the file of a rank's environment in a checkpoint."""
     return place / f"environment-{rank}.bin"
-
-
-def _unsaved_state(model: Any) -> dict[str, Any]:
-    """Return state that SB3's `save` omits: returns of unfinished episodes, stored transitions."""
-    running, memory = getattr(model, "_running", None), getattr(model.rollout_buffer, "memory", None)
-    found: dict[str, Any] = {} if running is None else {"running": torch.from_numpy(running)}
-    return (
-        found if memory is None else {**found, "written": memory.written, "held": [dict(part) for part in memory.held]}
-    )
-
-
-def _restore_unsaved(model: Any, states: dict[str, Any], rank: int) -> None:
-    """Set the state that `_unsaved_state` returned, and the rank's signals."""
-    model._signals = states["signals"][rank] or None
-    if "running" in states:
-        model._running = states["running"].numpy()
-    if "held" in states:
-        memory = model.rollout_buffer.memory
-        memory.written, memory.held = states["written"], type(memory.held)(*states["held"])
 
 
 def _cuda_states() -> list[torch.Tensor]:
@@ -138,7 +120,11 @@ def load(
         position, has_gauss, gauss = saved["rest"]
         np.random.set_state(("MT19937", saved["keys"], int(position), int(has_gauss), float(gauss)))  # noqa: NPY002
     states = torch.load(place / "torch.pt", weights_only=True)
-    _restore_unsaved(model, states, rank)
+    if "collectors" not in states:
+        raise ValueError(f"{place} was written by an older version of agents; start the run again, or use its commit")
+    model.collector.load_state_dict(states["collectors"][rank])  # type: ignore[attr-defined]
+    if states["memory"] is not None:
+        model.memory.load_state_dict(states["memory"])  # type: ignore[attr-defined]
     torch.set_rng_state(states["cpu"])
     if states["cuda"] and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(states["cuda"])

@@ -8,11 +8,13 @@ ends or the window drops its oldest half.
 M states, S texts, P packed tokens; rollouts are (T, N, ...), T steps of N rows, and a flat index is row * T + step.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from stable_baselines3.common.distributions import Distribution
+from stable_baselines3.common.type_aliases import PyTorchObs
 from torch import Tensor
 
 from agents.backbones import Layout
@@ -29,7 +31,6 @@ class Sequences:
     sequence: Tensor  # (M,) int64
     position: Tensor  # (M,) int64
     fields: dict[str, Tensor]  # every other field of the M observations, (M, ...)
-    flat: Tensor | None = None  # (M,) int64, the states' flat indices in a rollout
 
     @classmethod
     def of(cls, obs: dict[str, Tensor]) -> "Sequences":
@@ -41,8 +42,7 @@ class Sequences:
     def __getitem__(self, chosen: slice | Tensor) -> "Sequences":
         """Return some of the states, of the same texts."""
         fields = {name: value[chosen] for name, value in self.fields.items()}
-        flat = None if self.flat is None else self.flat[chosen]
-        return replace(self, sequence=self.sequence[chosen], position=self.position[chosen], fields=fields, flat=flat)
+        return replace(self, sequence=self.sequence[chosen], position=self.position[chosen], fields=fields)
 
     def __len__(self) -> int:
         return len(self.sequence)
@@ -81,14 +81,18 @@ class Sequences:
             begin = end
 
 
-def with_flat_indices(obs: Any, flat: Tensor) -> Any:
-    """Return the observations of M states with their flat indices (M,) in the rollout buffer."""
-    return replace(obs, flat=flat) if isinstance(obs, Sequences) else {**obs, "flat": flat}
+Observations = PyTorchObs | Sequences  # tensors as SB3 has them, or many states in one pass
+# (states, actions, distribution, log-probs (M,)) -> (M,), called in the pass of the policy that has the distribution
+Measure = Callable[[Observations, Tensor, Distribution, Tensor], Tensor]
 
 
-def flat_indices(obs: Any) -> Tensor | None:
-    """Return the flat indices (M,) that `with_flat_indices` added; None for observations without."""
-    return obs.flat if isinstance(obs, Sequences) else obs.get("flat") if isinstance(obs, dict) else None
+class ActionEvaluation(NamedTuple):
+    """The policy's view of M states and the actions taken in them."""
+
+    values: Tensor  # (M,)
+    log_prob: Tensor  # (M,), of the actions
+    entropy: Tensor  # (M,)
+    measured: Tensor | None = None  # (M,), by the `measure` that was given
 
 
 def plain_fields(obs: Any) -> dict[str, Tensor]:

@@ -1,8 +1,7 @@
 """`TransformerPolicy`: a transformer actor-critic for Stable-Baselines3, over token observations or plain fields.
 
-It overrides what SB3's algorithms call (`forward`, `evaluate_actions`, `get_distribution`, `predict_values`,
-`_predict`) rather than SB3's features extractor, because the mask of legal actions must reach the distribution and
-because SB3 turns integer observations into floats on the way to an extractor.
+It overrides what SB3's algorithms call rather than SB3's features extractor, because the mask of legal actions must
+reach the distribution, and because SB3 turns integer observations into floats on the way to an extractor.
 
 B states, T window, A actions, V vocabulary, D width, P packed tokens, M states of a `Sequences`.
 """
@@ -24,16 +23,13 @@ from agents.distributed.group import Group
 from agents.policies.decoding import Reader
 from agents.policies.encoders import FieldEncoder
 from agents.policies.lora import add_low_rank, freeze, weight_decay_groups
-from agents.policies.packing import Sequences, plain_fields
+from agents.policies.packing import ActionEvaluation, Measure, Observations, Sequences, plain_fields
 from agents.policies.sampling import ILLEGAL, Sampling, adjusted_log_probs, categorical, sample, top_k_top_p_mask
 from llm_envs.validation import check_choice
 
 # Adam for small transformers, as nanoGPT has it. With SB3's eps=1e-5 and beta2=0.999 a warm start on 3-digit addition
 # reached 24 % exact match where this reached 89 % (600 steps of 256 problems).
 ADAM = {"betas": (0.9, 0.99), "eps": 1e-8, "fused": True}
-Observations = PyTorchObs | Sequences  # tensors as SB3 has them, or many states in one pass
-# (observations, actions, distribution, log-probs) -> (M,), in place of the entropy in SB3's losses
-Regularizer = Callable[[Observations, Tensor, Distribution, Tensor], Tensor]
 TOKEN_FIELDS = ("tokens", "length", "token_mask", "action_mask")  # not for the encoder
 
 
@@ -93,7 +89,6 @@ class TransformerPolicy(ActorCriticPolicy):
         }
         self.shared_value, self.max_tokens_per_pass = shared_value, max_tokens_per_pass
         self.sampling = Sampling(**self.options["sampling"])  # type: ignore[arg-type]
-        self.regularizer: Regularizer | None = None
         self.shares_prefixes = False  # read common prefixes once; pays for groups of answers to one prompt
         if weight_decay:
             kwargs.setdefault("optimizer_class", torch.optim.AdamW)
@@ -247,19 +242,22 @@ class TransformerPolicy(ActorCriticPolicy):
         return actions.reshape(-1, *self.action_space.shape), self.value(features), distribution.log_prob(actions)  # type: ignore[misc]
 
     def evaluate_actions(self, obs: Observations, actions: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return values (B, 1), log-probabilities (B,) and entropies (B,) of `actions` (B, ...).
+        """Return values (B, 1), log-probabilities (B,) and entropies (B,) of `actions` (B, ...)."""
+        values, log_prob, entropy, _ = self.evaluate(obs, actions)
+        return values[:, None], log_prob, entropy
 
-        With a `regularizer` its value (B,) stands in place of the entropy.
-        """
-        return self._in_chunks(self._evaluate, obs, actions)  # type: ignore[return-value]
+    def evaluate(self, obs: Observations, actions: Tensor, measure: Measure | None = None) -> ActionEvaluation:
+        """Return what losses are made of, for `actions` (M, ...) taken in M states; `measure`: see `Measure`."""
 
-    def _evaluate(self, obs: Observations, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        features = self._features(obs) if isinstance(obs, Sequences) else self.features(obs)
-        distribution = self.distribution(features, obs)
-        log_probs = distribution.log_prob(actions)
-        if self.regularizer is None:
-            return self.value(features), log_probs, distribution.entropy()  # type: ignore[return-value]
-        return self.value(features), log_probs, self.regularizer(obs, actions, distribution, log_probs)
+        def run(states: Observations, taken: Tensor) -> tuple[Tensor, ...]:
+            features = self._features(states) if isinstance(states, Sequences) else self.features(states)
+            distribution = self.distribution(features, states)
+            log_prob, entropy = distribution.log_prob(taken), distribution.entropy()
+            assert entropy is not None
+            measured = () if measure is None else (measure(states, taken, distribution, log_prob),)
+            return self.value(features).flatten(), log_prob, entropy, *measured
+
+        return ActionEvaluation(*self._in_chunks(run, obs, actions))
 
     def get_distribution(self, obs: Observations) -> Distribution:
         """Return the distribution sampled from, over the actions of B states."""

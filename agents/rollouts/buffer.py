@@ -3,21 +3,38 @@
 T steps of N rows, M states of a minibatch; a flat index is row * T + step.
 """
 
-from collections.abc import Generator
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.buffers import BaseBuffer
-from stable_baselines3.common.type_aliases import DictRolloutBufferSamples
 from torch import Tensor
 
-from agents.objectives.advantages import generalized_advantage
-from agents.policies.packing import balanced_cuts, find_runs, gather, shuffled_by_run, with_flat_indices
+from agents.distributed.group import Group
+from agents.policies.packing import balanced_cuts, find_runs, gather, shuffled_by_run
 from llm_envs.validation import check_choice
 
-SAMPLES = ("actions", "values", "log_probs", "advantages", "returns")  # DictRolloutBufferSamples' fields, in its order
+
+class Minibatch(NamedTuple):
+    """M states of an update; its first six fields are those of SB3's samples."""
+
+    observations: Any  # Sequences, or a dict of (M, ...)
+    actions: Tensor  # (M, ...)
+    old_values: Tensor  # (M,), of the policy that acted
+    old_log_prob: Tensor  # (M,)
+    advantages: Tensor  # (M,)
+    returns: Tensor  # (M,), targets of the values
+    weights: Tensor | None = None  # (M,), of the states' terms in a loss; None: all count the same
+    flat: Tensor | None = None  # (M,) int64, the states' places in the rollout; None where they are from elsewhere
+    total: float | None = None  # number of states, of all ranks; None: these are all; infinite: no state is this rank's
+    all_advantages: Tensor | None = None  # those of all ranks, (size,)
+
+    @property
+    def size(self) -> int:
+        """Number of states, of all ranks."""
+        return len(self.advantages if self.all_advantages is None else self.all_advantages)
 
 
 class SequenceRolloutBuffer(BaseBuffer):
@@ -35,8 +52,9 @@ class SequenceRolloutBuffer(BaseBuffer):
             that each text is read once an epoch; "stock": SB3's own permutation, number for number.
 
     Attributes:
-        tensors: by name, (T, N) each but the actions: actions (T, N, ...), rewards, values, log_probs, advantages,
-            returns float32; dones, timeouts (truncated and not terminated), unused (steps that do not count) bool.
+        tensors: by name, (T, N) each but the actions: actions (T, N, ...); rewards, the environment's, values,
+            log_probs, advantages, returns float32; dones, timeouts (truncated and not terminated), unused (steps that
+            do not count) bool; and what an algorithm adds: kl_penalty, bootstrap, weights, baselines.
     """
 
     def __init__(
@@ -69,7 +87,8 @@ class SequenceRolloutBuffer(BaseBuffer):
         self.observations = {name: zeros(value) for name, value in obs.items()}
         self.final_observations = {name: zeros(value) for name, value in obs.items()} if keep_finals else {}
         scalar = torch.zeros(self.n_envs)
-        self.tensors = {name: zeros(scalar) for name in ("rewards", *SAMPLES[1:])} | {
+        floats = ("rewards", "values", "log_probs", "advantages", "returns")
+        self.tensors = {name: zeros(scalar) for name in floats} | {
             "actions": zeros(actions.float() if actions.is_floating_point() else actions)
         }
         self.tensors |= {name: zeros(scalar.bool()) for name in ("dones", "timeouts", "unused")}
@@ -81,14 +100,14 @@ class SequenceRolloutBuffer(BaseBuffer):
         for name, value in values.items():
             self.tensors[name][t] = value
 
-    def finish(self, last_values: Tensor) -> None:
-        """Compute advantages and returns; `last_values` (N,) belong to the observations after the last step."""
+    def total_rewards(self) -> Tensor:
+        """Return what advantages are computed from, (T, N): rewards, less a KL penalty, plus bootstrapped values."""
         tensors = self.tensors
-        advantages = generalized_advantage(
-            tensors["rewards"], tensors["values"], last_values, tensors["dones"], self.gamma, self.gae_lambda
-        )
-        # The value targets are TD(lambda) returns: A + V, as SB3 has them.
-        tensors["advantages"][:], tensors["returns"][:] = advantages, advantages + tensors["values"]
+        rewards = tensors["rewards"]
+        if "kl_penalty" in tensors:
+            rewards = rewards - tensors["kl_penalty"]
+        # Summed in the values' precision, stored in the rewards', as SB3 does.
+        return (rewards + tensors["bootstrap"]).to(rewards.dtype) if "bootstrap" in tensors else rewards
 
     # ------------------------------------------------------------------ reading
 
@@ -112,7 +131,7 @@ class SequenceRolloutBuffer(BaseBuffer):
         """Return the flat indices (M,) of all steps that count, row by row."""
         return (~self.tensors["unused"].T.flatten()).nonzero().flatten()
 
-    def get(self, batch_size: int | None = None) -> Generator[DictRolloutBufferSamples, None, None]:
+    def get(self, batch_size: int | None = None) -> Iterator[Minibatch]:
         """Yield minibatches of about `batch_size` states (None: all), in the order that `order` names.
 
         Token observations are `Sequences` in either order: each text is read once a minibatch.
@@ -132,15 +151,24 @@ class SequenceRolloutBuffer(BaseBuffer):
             sizes += [len(order) - sum(sizes)] if sum(sizes) < len(order) else []
         return order.split(sizes)
 
-    def samples(self, flat: Tensor, last: Tensor | None) -> DictRolloutBufferSamples:
-        """Return the states at flat indices (M,) in the form that SB3's `train()` reads; `last` is from `runs`."""
+    def samples(self, flat: Tensor, last: Tensor | None) -> Minibatch:
+        """Return the states at flat indices (M,); `last` is from `runs`."""
         # SB3 flattens (T, N) with the rows outside; equal seeds then give equal minibatches.
         rows, steps = flat // self.buffer_size, flat % self.buffer_size  # (M,) each
-        observations = with_flat_indices(gather(self.observations, last, steps, rows), flat)
-        return DictRolloutBufferSamples(observations, *(self.tensors[name][steps, rows] for name in SAMPLES))
+        names = ("actions", "values", "log_probs", "advantages", "returns")
+        actions, values, log_probs, advantages, returns = (self.tensors[name][steps, rows] for name in names)
+        weights = self.tensors["weights"][steps, rows] if "weights" in self.tensors else None
+        states = gather(self.observations, last, steps, rows)
+        return Minibatch(states, actions, values, log_probs, advantages, returns, weights, flat)
 
     def _get_samples(self, batch_inds: np.ndarray, env: Any = None) -> Any:
         raise TypeError("this buffer is read by get()")
+
+    def values_and_returns(self, group: Group | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return the values and returns of the steps that count, (M,) each on the host, of all ranks if given."""
+        parts = [self.tensors[name] for name in ("values", "returns", "unused")]
+        values, returns, unused = parts if group is None else [group.gather(part, 1) for part in parts]
+        return values[~unused].cpu().numpy(), returns[~unused].cpu().numpy()
 
     @property
     def values(self) -> np.ndarray:

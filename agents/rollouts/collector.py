@@ -1,284 +1,193 @@
-"""Rollouts that stay on the device: a mixin over SB3's on-policy algorithms.
+"""`Collector`: rollouts that stay on the device.
 
-The algorithm's `train()` stays Stable-Baselines3's; `collect_rollouts` differs from SB3's in four points:
+It does what the loop of SB3's `collect_rollouts` does, and with equal seeds gives its numbers, but
 
 1. Policy, environment and buffer exchange tensors through `TensorVecEnv.step_tensor`.
 2. Rewards and episode statistics are copied to the host once a rollout.
 3. Each token is read once, with a key/value cache.
 4. The values of truncated episodes' final observations are computed in one batch after the rollout.
 
-With equal seeds the numbers are those of SB3's loop. N rows, T = `n_rollout_steps`, D features.
+N rows, T steps of a rollout, D features.
 """
 
-import time
-import warnings
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-import numpy as np
 import torch
 from gymnasium import spaces
-from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from agents.distributed.group import Group
-from agents.policies.compatibility import check_vocabulary
 from agents.policies.decoding import Plan, Reader
 from agents.policies.packing import on_device
+from agents.policies.policy import TransformerPolicy
 from agents.rollouts import cuda_graphs
 from agents.rollouts.buffer import SequenceRolloutBuffer
 from agents.rollouts.cuda_graphs import RolloutStep
-from agents.rollouts.statistics import SignalTotals
+from agents.rollouts.statistics import EpisodeStatistics
 from llm_envs.adapters.sb3 import TensorVecEnv
 
+# (t, the step, done (N,) bool) -> whether to go on
+OnStep = Callable[[int, RolloutStep, Tensor], bool]
 
-class OnDeviceRollouts:
-    """Mixin, first in the bases of an SB3 on-policy algorithm; see the module.
 
-    With an environment that is not a bare `TensorVecEnv` it warns once and runs SB3's own loop.
+class Collector:
+    """Steps a policy and an environment, and fills a buffer.
+
+    Args:
+        env: where the policy acts.
+        whole_episodes: every row begins a new episode, and the rollout ends when each has finished one. Steps of a row
+            after its episode's end do not count (`unused`). With the environment's `group_size` the rows of a group
+            play the same level.
     """
 
-    env: Any  # this and the buffer are SB3's
-    rollout_buffer: Any
-    rollout_buffer_class: Any
-    vocabulary: str | None = None  # fingerprint of the vocabulary it was trained with, saved with the model
-    _reader: Reader | None = None
-    _graphs: cuda_graphs.StepGraphs | None = None
-    _running: np.ndarray | None = None  # (2, N): return and length of unfinished episodes so far
-    _signals: dict[str, Tensor] | None = None  # (N,) each: sums over unfinished episodes so far
-    _idle: Tensor | None = None  # (N,) bool: rows whose steps do not count for the rest of the rollout
-    group: Group | None = None  # of a data parallel run, see agents.algorithms.data_parallel
-    data_parallel_context: Callable[[], AbstractContextManager] = nullcontext  # entered around each update
+    def __init__(self, env: TensorVecEnv, whole_episodes: bool = False) -> None:
+        self.env, self.whole_episodes = env, whole_episodes
+        self.group: Group | None = None  # of a data parallel run
+        self.statistics = EpisodeStatistics()
+        self.signals: dict[str, float] = {}  # means over the episodes that the last rollout ended
+        self.graphs: cuda_graphs.StepGraphs | None = None
+        self._reader: Reader | None = None
+        self._read: Callable[[dict[str, Tensor]], Tensor] | None = None  # observations -> features (N, D)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        with warnings.catch_warnings():
-            # SB3 warns of a batch_size that does not divide the rollout; ours are cut at the ends of episodes anyway.
-            warnings.filterwarnings("ignore", message="You have specified a mini-batch size")
-            super().__init__(*args, **kwargs)
-
-    def _setup_model(self) -> None:
-        # SB3 makes the buffer in `_setup_model`, of this class.
-        self._choose_buffer()
-        super()._setup_model()  # type: ignore[misc]
-        self._check_vocabulary()
-
-    def set_env(self, env: Any, force_reset: bool = True) -> None:
-        """SB3's; ValueError where the environment's vocabulary is not the one that the model was trained with."""
-        super().set_env(env, force_reset)  # type: ignore[misc]
-        self._check_vocabulary()
-
-    def _check_vocabulary(self) -> None:
-        if isinstance(self.env, TensorVecEnv):
-            batch = self.env.batch
-            self.vocabulary = check_vocabulary(self.vocabulary, batch.world, batch.identity.world_id)
-        self.policy.vocabulary = self.vocabulary  # type: ignore[attr-defined]
-
-    def _choose_buffer(self) -> None:
-        if self.env is None:
-            return
-        if isinstance(self.env, TensorVecEnv):
-            self.rollout_buffer_class = SequenceRolloutBuffer
-            return
-        if self.rollout_buffer_class is SequenceRolloutBuffer:  # a saved model on another environment
-            self.rollout_buffer_class = None
-        warnings.warn(
-            f"rollouts go through NumPy: the environment is {type(self.env).__name__}, not a bare TensorVecEnv",
-            stacklevel=4,
-        )
-
-    def _excluded_save_params(self) -> list[str]:
-        ours = ["_last_obs", "_last_episode_starts", "_running", "_signals", "_reader", "_graphs", "_idle"]
-        return [*super()._excluded_save_params(), *ours, "group", "data_parallel_context"]  # type: ignore[misc]
-
-    def collect_rollouts(self, env: VecEnv, callback: BaseCallback, rollout_buffer: Any, n_rollout_steps: int) -> bool:
-        """Fill the buffer with `n_rollout_steps` steps of every row; return False if the callback stops training."""
-        if not isinstance(rollout_buffer, SequenceRolloutBuffer):
-            return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)  # type: ignore[misc]
-        assert isinstance(env, TensorVecEnv)
-        policy, device = self.policy, self.device  # type: ignore[attr-defined]
-        policy.set_training_mode(False)  # no dropout: log-probs must be those of the policy that acts
+    def collect(self, policy: TransformerPolicy, buffer: SequenceRolloutBuffer, steps: int, on_step: OnStep) -> bool:
+        """Fill the buffer with up to `steps` steps of every row; return False if `on_step` ends the training."""
+        env, group = self.env, self.group
         truncates = env.batch.world.max_steps > 0
-        if self.num_timesteps == 0:  # type: ignore[attr-defined]  # `learn` has just reset the environment
-            self._running = self._signals = None
-        self._begin_rollout(env)
-        signals = SignalTotals(env.batch.tensors.signals, env.num_envs, env.device, self._signals)
-        self._signals = signals.running
-        read, take_step = self._prepare_steps(env)
-        callback.on_rollout_start()
-        if self.group is not None:
-            self.group.broadcast_generators()  # ranks must draw the same actions and permutations
-        for t in range(n_rollout_steps):
+        idle = None  # (N,) bool: rows whose steps do not count for the rest of the rollout
+        if self.whole_episodes:
+            env.batch.align_groups()
+            env.reset_tensor()
+            idle = torch.zeros(env.num_envs, dtype=torch.bool, device=buffer.device)
+            self.statistics.clear()  # no episode continues from the last rollout
+        totals = self.statistics.signal_totals(env.batch.tensors.signals, env.num_envs, env.device)
+        take_step = self._prepare_steps(policy)
+        if group is not None:
+            group.broadcast_generators()  # ranks must draw the same actions and permutations
+        for t in range(steps):
             with torch.no_grad():
-                obs, actions, values, log_probs, step = take_step()
-            rollout_buffer.allocate(obs, actions, truncates)
-            rollout_buffer.put(t, obs, actions=actions, values=values.flatten(), log_probs=log_probs)
-            done = step.terminated | step.truncated
-            timeouts = step.truncated & ~step.terminated
-            rollout_buffer.put(t, {}, rewards=step.reward, dones=done, timeouts=timeouts)
+                acted = take_step()
+            step = acted.step
+            done, timeouts = step.terminated | step.truncated, step.truncated & ~step.terminated
+            buffer.allocate(acted.obs, acted.actions, truncates)
+            buffer.put(t, acted.obs, actions=acted.actions, values=acted.values.flatten(), log_probs=acted.log_probs)
+            buffer.put(t, {}, rewards=step.reward, dones=done, timeouts=timeouts)
             # Only time limits need final observations: what follows a termination has no value.
             if truncates:
                 for name, value in step.final_obs.items():
-                    rollout_buffer.final_observations[name][t] = value
-            signals.add(step.signals, done if self._idle is None else done & ~self._idle)
-            self.num_timesteps += env.num_envs * (1 if self.group is None else self.group.size)  # type: ignore[attr-defined]
-            # What SB3's callbacks look for among the locals of its own loop.
-            extra = {"new_obs": step.obs, "rewards": _LazyArray(step.reward), "dones": _LazyArray(done)}
-            callback.update_locals({**locals(), **extra, "infos": [{}] * env.num_envs, "n_steps": t + 1})
-            if not callback.on_step():
+                    buffer.final_observations[name][t] = value
+            totals.add(step.signals, done if idle is None else done & ~idle)
+            if not on_step(t, acted, done):
                 return False
-            if self._rollout_is_complete(rollout_buffer, t, done):
-                break
-        self._record_episodes(rollout_buffer)  # before KL and bootstrap change the rewards
-        with torch.no_grad():
-            self._apply_kl_penalty(rollout_buffer)
-            self._finish_rollout(
-                rollout_buffer, lambda: policy.value(read(on_device(env.batch.tensors.obs, device))).flatten()
-            )
-        for name, mean in signals.means(self.group).items():
-            self.logger.record(f"signals/{name}", mean)  # type: ignore[attr-defined]
-        callback.update_locals(locals())
-        callback.on_rollout_end()
+            if idle is not None:
+                buffer.tensors["unused"][t] = idle
+                # The rollout may end before its last step: the rest of the buffer holds an older rollout.
+                buffer.tensors["unused"][t + 1 :] = True
+                idle = idle | done.to(idle.device)
+                if self._all_idle(idle, t):
+                    break
+        self.signals = totals.means(group)
         return True
 
-    def train(self) -> None:
-        """Update the policy on the newest rollout; in a data parallel run all ranks together."""
-        with self.data_parallel_context():
-            self._update()
+    def _all_idle(self, idle: Tensor, t: int) -> bool:
+        """Return whether every row of every rank has finished its episode."""
+        if idle.device.type != "cpu" and t % 8 != 7:
+            return False  # asking waits for the device; some idle steps cost less than a wait at each step
+        unfinished = (~idle).sum()
+        return not int(unfinished if self.group is None else self.group.sum(unfinished))
 
-    def _update(self) -> None:
-        """Run the `train()` of the SB3 algorithm that this class is mixed into."""
-        super().train()  # type: ignore[misc]
+    def last_values(self, policy: TransformerPolicy) -> Tensor:
+        """Return the values (N,) of the observations after the last step."""
+        assert self._read is not None
+        with torch.no_grad():
+            return policy.value(self._read(self._current_obs(policy))).flatten()
 
-    def _apply_kl_penalty(self, buffer: SequenceRolloutBuffer) -> None:
-        """Subtract a KL penalty from a whole rollout's rewards, before advantages are computed; a hook."""
+    def _current_obs(self, policy: TransformerPolicy) -> dict[str, Tensor]:
+        return on_device(self.env.batch.tensors.obs, policy.device)
 
-    def _select_actions(
-        self, features: Tensor, obs: dict[str, Tensor]
-    ) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor]:
-        """Return the observations to store, actions (N, ...), values (N, 1) and log-probs (N,) at features (N, D).
-
-        Nothing in it waits for the device. With top-k or top-p their mask is stored too, as the field `support`.
-        """
-        policy = self.policy  # type: ignore[attr-defined]
-        if policy.sampling.restricts:
-            obs = {**obs, "support": policy.top_k_top_p_mask(features, obs)}
-        return obs, *policy.act(features, obs, group=self.group)
-
-    def _begin_rollout(self, env: TensorVecEnv) -> None:
-        """Prepare the environment; a hook. Here rows continue their episodes."""
-
-    def _rollout_is_complete(self, buffer: SequenceRolloutBuffer, t: int, done: Tensor) -> bool:
-        """Return whether to stop after step `t`, before `n_steps`; a hook, never here."""
-        return False
-
-    def _finish_rollout(self, buffer: SequenceRolloutBuffer, last_values: Callable[[], Tensor]) -> None:
-        """Compute advantages and returns; `last_values()` returns the values after the last step, (N,)."""
-        self._bootstrap_truncated(buffer)
-        buffer.finish(last_values())
-
-    def _prepare_steps(
-        self, env: TensorVecEnv
-    ) -> tuple[Callable[[dict[str, Tensor]], Tensor], Callable[[], RolloutStep]]:
-        """Return a function from observations to features (N, D), and one that takes a step of policy and environment.
+    def _prepare_steps(self, policy: TransformerPolicy) -> Callable[[], RolloutStep]:
+        """Return a function that takes a step of policy and environment.
 
         The cache of the policy before the last update is dropped. On a GPU steps without pending tokens are replays of
         a CUDA graph.
         """
-        policy, device = self.policy, self.device  # type: ignore[attr-defined]
+        env = self.env
 
         def act(features: Tensor, obs: dict[str, Tensor]) -> RolloutStep:
-            obs, actions, values, log_probs = self._select_actions(features, obs)
+            obs, actions, values, log_probs = select_actions(policy, features, obs, self.group)
             obs = {name: value.clone() for name, value in obs.items()}  # the environment overwrites its buffers
-            step = env.step_tensor(self._within_bounds(actions).to(env.device))
+            step = env.step_tensor(within_bounds(actions, policy.action_space).to(env.device))
             return RolloutStep(obs, actions, values, log_probs, step)
 
-        def current_obs() -> dict[str, Tensor]:
-            return on_device(env.batch.tensors.obs, device)
+        def current() -> dict[str, Tensor]:
+            return self._current_obs(policy)
 
         if policy.trunk is None:
-            return policy.features, lambda: act(policy.features(current_obs()), current_obs())
+            self._read = policy.features
+            return lambda: act(policy.features(current()), current())
         # A cache belongs to one policy object and one number of rows.
         if self._reader is None or self._reader.rows != env.num_envs or self._reader.policy is not policy:
-            self._reader, self._graphs = Reader(policy, env.num_envs), None
-        reader = self._reader
+            self._reader, self.graphs = Reader(policy, env.num_envs), None
+        self._read = reader = self._reader
         reader.reset()
-        if not cuda_graphs.supported(device, env.device):
-            return reader, lambda: act(reader(current_obs()), current_obs())
-        # Graphs hold the addresses of one environment's buffers.
-        if self._graphs is None or self._graphs.env is not env:
+        if not cuda_graphs.supported(policy.device, torch.device(env.device)):
+            return lambda: act(reader(current()), current())
+        if self.graphs is None:
 
             def step(max_position: int) -> RolloutStep:
                 plan = Plan(reader.filled, num_pending=0, longest=0, max_position=max_position, restarted=True)
-                return act(reader.read(current_obs(), plan), current_obs())
+                return act(reader.read(current(), plan), current())
 
-            self._graphs = cuda_graphs.StepGraphs(step, env, reader)
-        replay = self._graphs
+            self.graphs = cuda_graphs.StepGraphs(step, env, reader)
+        replay = self.graphs
 
         def take_step() -> RolloutStep:
-            plan = reader.plan(current_obs())
+            plan = reader.plan(current())
             if plan.num_pending:
-                return act(reader.read(current_obs(), plan), current_obs())
+                return act(reader.read(current(), plan), current())
             return replay(plan.max_position)
 
-        return reader, take_step
+        return take_step
 
-    def _within_bounds(self, actions: Tensor) -> Tensor:
-        """Return actions (N, ...) clipped to their box, as SB3 does; discrete ones as they are."""
-        space = self.action_space  # type: ignore[attr-defined]
-        if not isinstance(space, spaces.Box):
-            return actions
-        low, high = (torch.as_tensor(bound, device=actions.device) for bound in (space.low, space.high))
-        return actions.clamp(low, high)
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run continues from, beside the environment."""
+        return self.statistics.state_dict()
 
-    def _bootstrap_truncated(self, buffer: SequenceRolloutBuffer) -> None:
-        """Add gamma V(final observation) to the reward where an episode was cut by its time limit.
-
-        SB3 does so too (Pardo et al., 2018, "Time limits in reinforcement learning", section 3): the episode ends in
-        the rollout, not in the task.
-        """
-        if not buffer.final_observations:
-            return
-        where = buffer.tensors["timeouts"].nonzero(as_tuple=True)
-        if len(where[0]):
-            finals = {name: value[where] for name, value in buffer.final_observations.items()}
-            values = self.policy.predict_values(finals).flatten()  # type: ignore[attr-defined]
-            buffer.tensors["rewards"][where] += buffer.gamma * values
-
-    def _record_episodes(self, buffer: SequenceRolloutBuffer) -> None:
-        """Put the returns and lengths of the episodes that ended into SB3's `ep_info_buffer`, in step order."""
-        used = ~buffer.tensors["unused"]
-        parts = [buffer.tensors["rewards"] * used, buffer.tensors["dones"] & used, used]
-        if self.group is not None:
-            parts = [self.group.gather(part, 1) for part in parts]  # (T, N of all ranks)
-        rewards, dones, steps = (part.cpu().numpy() for part in parts)
-        running = self._running
-        # Another number of rows is another environment: its episodes have just begun.
-        if running is None or running.shape != (2, rewards.shape[1]):
-            running = np.zeros((2, rewards.shape[1]))
-        # Step by step and row by row, as SB3's Monitor would have seen the episodes end.
-        for t in range(len(rewards)):
-            running += rewards[t], steps[t]
-            ended = np.flatnonzero(dones[t])
-            elapsed = time.time() - self.start_time / 1e9  # type: ignore[attr-defined]
-            for row in ended[-self._stats_window_size :]:  # type: ignore[attr-defined]
-                self.ep_info_buffer.append({"r": running[0, row], "l": int(running[1, row]), "t": elapsed})  # type: ignore[attr-defined]
-            running[:, ended] = 0
-        self._running = running
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what `state_dict` returned."""
+        self.statistics.load_state_dict(state)
 
 
-class _LazyArray:
-    """A device tensor among a callback's locals, copied to the host only if a callback reads it."""
+def select_actions(
+    policy: TransformerPolicy, features: Tensor, obs: dict[str, Tensor], group: Group | None = None
+) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor]:
+    """Return the observations to store, actions (N, ...), values (N, 1) and log-probs (N,) at features (N, D).
 
-    def __init__(self, tensor: Tensor) -> None:
-        self._tensor = tensor
+    Nothing in it waits for the device. With top-k or top-p their mask is stored too, as the field `support`.
+    """
+    if policy.sampling.restricts:
+        obs = {**obs, "support": policy.top_k_top_p_mask(features, obs)}
+    return obs, *policy.act(features, obs, group=group)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.asarray(self._tensor.cpu().numpy(), dtype)
 
-    def __getitem__(self, i: Any) -> Any:
-        return np.asarray(self)[i]
+def within_bounds(actions: Tensor, space: spaces.Space) -> Tensor:
+    """Return actions (N, ...) clipped to their box, as SB3 does; discrete ones as they are."""
+    if not isinstance(space, spaces.Box):
+        return actions
+    low, high = (torch.as_tensor(bound, device=actions.device) for bound in (space.low, space.high))
+    return actions.clamp(low, high)
 
-    def __len__(self) -> int:
-        return len(self._tensor)
+
+def bootstrapped_values(policy: TransformerPolicy, buffer: SequenceRolloutBuffer) -> Tensor:
+    """Return gamma V(final observation), (T, N), where an episode was cut by its time limit, 0 elsewhere.
+
+    To be added to the reward, as SB3 does (Pardo et al., 2018, "Time limits in reinforcement learning", section 3): the
+    episode ends in the rollout, not in the task.
+    """
+    found = torch.zeros_like(buffer.tensors["rewards"], dtype=next(policy.value_net.parameters()).dtype)
+    where = buffer.tensors["timeouts"].nonzero(as_tuple=True)
+    if buffer.final_observations and len(where[0]):
+        finals = {name: value[where] for name, value in buffer.final_observations.items()}
+        with torch.no_grad():
+            found[where] = buffer.gamma * policy.predict_values(finals).flatten()
+    return found

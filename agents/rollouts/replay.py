@@ -1,9 +1,9 @@
 """Experience replay for A2C and REINFORCE: stored rollouts, weighted by V-trace under the current policy.
 
-`train()` stays the algorithm's, which makes one optimizer step for each batch that its buffer yields: here the fresh
-rollout, then batches of stored rows. A row's steps stay together, since V-trace and a causal network both read them in
-order. Values, bootstraps and importance weights are computed again for each use, in one pass over the stored texts; of
-the policy that acted only its log-probs are stored, and with `kl={"place": "reward"}` its KL penalty.
+An update takes one optimizer step on the fresh rollout, then one on each batch of stored rows. A row's steps stay
+together, since V-trace and a causal network both read them in order. Values, bootstraps and importance weights are
+computed again for each use, in one pass over the stored texts; of the policy that acted only its log-probs are stored,
+and with `kl={"place": "reward"}` its KL penalty.
 
 Unlike ACER (Wang et al., 2017) there is no trust region and no Q function; unlike IMPALA (Espeholt et al., 2018), which
 mixes stored and fresh rows in one batch, each batch is a step of its own.
@@ -11,21 +11,17 @@ mixes stored and fresh rows in one batch, each batch is a step of its own.
 T steps, N rows of a rollout, n rows of a replayed batch, M of their states.
 """
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from stable_baselines3.common.type_aliases import DictRolloutBufferSamples
 from torch import Tensor
 
 from agents.objectives.advantages import vtrace
-from agents.policies.packing import Sequences, find_runs, gather, on_device
-from agents.rollouts.buffer import SequenceRolloutBuffer
-from llm_envs.adapters.sb3 import TensorVecEnv
-
-if TYPE_CHECKING:
-    from agents.policies.policy import TransformerPolicy
+from agents.policies.packing import Sequences, find_runs, gather
+from agents.policies.policy import TransformerPolicy
+from agents.rollouts.buffer import Minibatch, SequenceRolloutBuffer
 
 STORED = ("actions", "log_probs", "dones", "timeouts", "unused")  # of a rollout's tensors; and the task rewards
 
@@ -69,7 +65,7 @@ class StoredRows(NamedTuple):
     steps: dict[str, Tensor]  # (T, n, ...): `STORED`; rewards before any bootstrap; baselines, if there are any
 
 
-class Memory:
+class RingBuffer:
     """The newest `capacity` rows ever written; new ones replace the oldest (a ring buffer)."""
 
     def __init__(self, capacity: int) -> None:
@@ -97,79 +93,78 @@ class Memory:
         return StoredRows(*({name: value[:, chosen] for name, value in part.items()} for part in self.held))
 
 
-class ReplayRolloutBuffer(SequenceRolloutBuffer):
-    """A rollout, and the rows of those before it; `get` yields batches of both.
+# (advantages (T, n), used (T, n) bool) -> advantages and weights (T, n), see Minibatch
+Weigh = Callable[[Tensor, Tensor], tuple[Tensor, Tensor | None]]
 
-    Where an algorithm puts `baselines` (T, N) into `tensors`, they are stored and replace the critic's values.
+
+class ReplayMemory:
+    """The rows of earlier rollouts, and the batches that training takes from them.
+
+    Where an algorithm puts `baselines` (T, N) into the rollout's tensors, they are stored and replace the values.
+
+    Args:
+        replay: what to store and how to use it.
+        rollout: the buffer whose rollouts are stored; `gamma` and `gae_lambda` are its.
+        bootstraps: add V after a row's last step and after a time limit; False: rows hold whole episodes.
+        weigh: what the algorithm does to advantages.
+
+    Raises:
+        ValueError: `replay.capacity` is less than one row of n_steps.
     """
 
-    policy: "TransformerPolicy"
-    replay: Replay
-    memory: Memory
-    bootstraps: bool = True
-    weight_advantages: Callable[[Tensor, Tensor], Tensor]
-    rewards_before_bootstrap: Tensor | None = None  # (T, N), with the KL penalty, before any bootstrap
-    importance: Tensor | None = None  # scalar, mean truncated importance weight of the last replayed batch
-
-    def attach(
-        self,
-        policy: "TransformerPolicy",
-        replay: Replay,
-        bootstraps: bool = True,
-        weight_advantages: Callable[[Tensor, Tensor], Tensor] = lambda advantages, used: advantages,
-    ) -> None:
-        """Set up replay; ValueError if `replay.capacity` is less than one row of n_steps.
-
-        Args:
-            policy: the policy that is trained.
-            replay: what to store and how to use it.
-            bootstraps: add V after a row's last step and after a time limit; False: rows hold whole episodes.
-            weight_advantages: (advantages (T, n), used (T, n) bool) -> the advantages that training uses, (T, n).
-        """
-        if replay.capacity < self.buffer_size:
-            raise ValueError(f"capacity is {replay.capacity}; it must hold a row of n_steps={self.buffer_size}")
-        self.policy, self.replay, self.bootstraps = policy, replay, bootstraps
-        self.weight_advantages = weight_advantages
-        self.memory = Memory(replay.capacity // self.buffer_size)
+    def __init__(self, replay: Replay, rollout: SequenceRolloutBuffer, bootstraps: bool, weigh: Weigh) -> None:
+        steps = rollout.buffer_size
+        if replay.capacity < steps:
+            raise ValueError(f"capacity is {replay.capacity}; it must hold a row of n_steps={steps}")
+        self.replay, self.rollout, self.bootstraps, self.weigh = replay, rollout, bootstraps, weigh
+        self.rows = RingBuffer(replay.capacity // steps)
+        self.importance: Tensor | None = None  # scalar, mean truncated importance weight of the last replayed batch
 
     def store(self, last_obs: dict[str, Tensor]) -> None:
-        """Store the rollout, with `rewards_before_bootstrap`; `last_obs` (N, ...) follows its last step."""
-        assert self.rewards_before_bootstrap is not None
-        observations = {}
-        for name, value in self.observations.items():
+        """Store the rollout; `last_obs` (N, ...) follows its last step."""
+        rollout, tensors, observations = self.rollout, self.rollout.tensors, {}
+        for name, value in rollout.observations.items():
             # `support` exists only where an action was drawn: after the last step it is zero, and never read.
             last = last_obs.get(name, torch.zeros_like(value[0]))
             observations[name] = torch.cat((value, last[None]))
-        finals = {name: value for name, value in self.final_observations.items() if name in last_obs}
-        names = [*STORED, "baselines"] if "baselines" in self.tensors else STORED
-        steps = {name: self.tensors[name] for name in names} | {"rewards": self.rewards_before_bootstrap}
-        self.memory.write(StoredRows(observations, finals, steps))
-        self.rewards_before_bootstrap = None
+        finals = {name: value for name, value in rollout.final_observations.items() if name in last_obs}
+        names = [*STORED, "baselines"] if "baselines" in tensors else STORED
+        # With the KL penalty, which is the policy's that acted; without bootstraps, which are the critic's of each use.
+        rewards = tensors["rewards"] - tensors["kl_penalty"] if "kl_penalty" in tensors else tensors["rewards"]
+        steps = {name: tensors[name] for name in names} | {"rewards": rewards}
+        self.rows.write(StoredRows(observations, finals, steps))
 
-    def get(self, batch_size: int | None = None) -> Generator[DictRolloutBufferSamples, None, None]:
-        """Yield the fresh rollout's minibatches, then the replayed batches, each re-evaluated when it is asked for."""
-        yield from super().get(batch_size)
-        stored = len(self.memory)
-        count = min(self.replay.rows or self.n_envs, stored)
+    def minibatches(self, policy: TransformerPolicy) -> Iterator[Minibatch]:
+        """Yield the batches of an update, each re-evaluated when it is asked for."""
+        stored = len(self.rows)
+        count = min(self.replay.rows or self.rollout.n_envs, stored)
         for _ in range(self.replay.batches if stored else 0):
-            yield self.replayed(torch.randperm(stored, device=self.device)[:count])
+            yield self.replayed(policy, torch.randperm(stored, device=self.rollout.device)[:count])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is stored."""
+        return {"written": self.rows.written, "held": [dict(part) for part in self.rows.held]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
+        self.rows.written, self.rows.held = state["written"], StoredRows(*state["held"])
 
     @torch.no_grad()
-    def replayed(self, chosen: Tensor) -> DictRolloutBufferSamples:
-        """Return the M used states of the memory's rows in slots `chosen` (n,), step by step.
+    def replayed(self, policy: TransformerPolicy, chosen: Tensor) -> Minibatch:
+        """Return the M used states of the stored rows in slots `chosen` (n,), step by step.
 
         Values are the current policy's, advantages and returns V-trace's under it, with `gae_lambda` as its lambda;
         log-probs are those of the policy that acted.
         """
-        rows = self.memory[chosen]
+        rows = self.rows[chosen]
         steps, rewards = rows.steps, rows.steps["rewards"]
         used, replay = ~steps["unused"], self.replay
-        behaviour, training = steps["log_probs"] * used, self.policy.training
-        self.policy.set_training_mode(False)  # as it acted: V-trace would take dropout for a change of policy
-        values, log_probs = self._re_evaluate(rows, used)
+        behaviour, training = steps["log_probs"] * used, policy.training
+        policy.set_training_mode(False)  # as it acted: V-trace would take dropout for a change of policy
+        values, log_probs = self._re_evaluate(policy, rows, used)
         if self.bootstraps:
-            self._bootstrap_timeouts(rows)
-        self.policy.set_training_mode(training)
+            rewards = rewards + self._timeout_values(policy, rows)
+        policy.set_training_mode(training)
         returns, advantages = vtrace(
             behaviour,
             log_probs,
@@ -177,20 +172,27 @@ class ReplayRolloutBuffer(SequenceRolloutBuffer):
             steps.get("baselines", values[:-1]),
             values[-1],
             steps["dones"],
-            self.gamma,
+            self.rollout.gamma,
             replay.rho_bar,
             replay.c_bar,
-            self.gae_lambda,
+            self.rollout.gae_lambda,
         )
         # mean of min(rho_bar, pi / mu): how far the stored policies are from the current one
         self.importance = (log_probs - behaviour).exp().clamp(max=replay.rho_bar)[used].mean()
-        columns = (values[:-1], behaviour, self.weight_advantages(advantages, used), returns)  # (T, n) each
-        states: Any = self._states(rows, *used.nonzero(as_tuple=True))
-        return DictRolloutBufferSamples(states, steps["actions"][used], *(value[used] for value in columns))
+        advantages, weights = self.weigh(advantages, used)
+        return Minibatch(
+            self._states(rows, *used.nonzero(as_tuple=True)),
+            steps["actions"][used],
+            values[:-1][used],
+            behaviour[used],
+            advantages[used],
+            returns[used],
+            None if weights is None else weights[used],
+        )
 
-    def _re_evaluate(self, rows: StoredRows, used: Tensor) -> tuple[Tensor, Tensor]:
+    def _re_evaluate(self, policy: TransformerPolicy, rows: StoredRows, used: Tensor) -> tuple[Tensor, Tensor]:
         """Return the current policy's values (T + 1, n) and log-probs (T, n), 0 where not `used` (T, n) bool."""
-        policy, like = self.policy, rows.steps["rewards"]
+        like = rows.steps["rewards"]
         read = torch.cat((used, torch.full_like(used[:1], self.bootstraps)))  # (T + 1, n): the last for its value alone
         # One pass for both heads; states come step by step, so those acted in are the first.
         features = policy.features(self._states(rows, *read.nonzero(as_tuple=True)))
@@ -201,75 +203,21 @@ class ReplayRolloutBuffer(SequenceRolloutBuffer):
         values[read], log_probs[used] = policy.value(features).flatten().to(like.dtype), found.to(like.dtype)
         return values, log_probs
 
-    def _bootstrap_timeouts(self, rows: StoredRows) -> None:
-        """Add gamma V(final observation) to the rewards where an episode was cut by its time limit."""
+    def _timeout_values(self, policy: TransformerPolicy, rows: StoredRows) -> Tensor:
+        """Return gamma V(final observation), (T, n), where an episode was cut by its time limit, 0 elsewhere."""
+        found = torch.zeros_like(rows.steps["rewards"])
         where = rows.steps["timeouts"].nonzero(as_tuple=True)
         if len(where[0]):
             finals = {name: value[where] for name, value in rows.finals.items()}
-            rewards = rows.steps["rewards"]
-            rewards[where] += self.gamma * self.policy.predict_values(finals).flatten().to(rewards.dtype)
+            found[where] = self.rollout.gamma * policy.predict_values(finals).flatten().to(found.dtype)
+        return found
 
     def _states(self, rows: StoredRows, steps: Tensor, columns: Tensor) -> Sequences | dict[str, Tensor]:
         """Return the observations at (steps, columns), (M,) int64 each; each text once, as far as it must be read."""
         last, dones = None, rows.steps["dones"]
-        if self.has_texts:
+        if self.rollout.has_texts:
             last = find_runs(rows.observations["length"].flatten(1), torch.cat((dones, dones[-1:])))
         return gather(rows.observations, last, steps, columns)
 
 
-class Replaying:
-    """Mixin before `OnDeviceRollouts` in an algorithm's bases: gives it `replay=None | Replay | dict of its options`.
-
-    A saved model has the options, not the transitions: once loaded, its memory is empty. The environment must be a
-    bare `TensorVecEnv` (ValueError); to load a model onto another, give `load` the argument `replay=None`.
-    """
-
-    replay: Replay | None
-    rollout_buffer_class: Any
-    replay_bootstraps = True  # see ReplayRolloutBuffer.attach
-
-    def __init__(self, *args: Any, replay: Replay | Mapping[str, Any] | None = None, **kwargs: Any) -> None:
-        self.replay = Replay.of(replay)
-        super().__init__(*args, **kwargs)
-
-    def _setup_model(self) -> None:
-        self.replay = Replay.of(self.replay)  # `load` sets it without __init__
-        super()._setup_model()  # type: ignore[misc]
-        buffer = self.rollout_buffer  # type: ignore[attr-defined]
-        if isinstance(buffer, ReplayRolloutBuffer):
-            assert self.replay is not None
-            buffer.attach(self.policy, self.replay, self.replay_bootstraps, self._weight_replayed)  # type: ignore[attr-defined]
-
-    def _choose_buffer(self) -> None:
-        env = self.env  # type: ignore[attr-defined]
-        if self.replay is not None and env is not None and not isinstance(env, TensorVecEnv):
-            raise ValueError(f"replay needs a bare TensorVecEnv; the environment is {type(env).__name__}")
-        if self.rollout_buffer_class is ReplayRolloutBuffer:  # as a saved model has it
-            self.rollout_buffer_class = SequenceRolloutBuffer
-        super()._choose_buffer()  # type: ignore[misc]
-        if self.replay is not None and self.rollout_buffer_class is SequenceRolloutBuffer:
-            self.rollout_buffer_class = ReplayRolloutBuffer
-
-    def _weight_replayed(self, advantages: Tensor, used: Tensor) -> Tensor:
-        """Return the weighted V-trace advantages (T, n) of stored rows; only those `used` (T, n) count. A hook."""
-        return advantages
-
-    def _apply_kl_penalty(self, buffer: Any) -> None:
-        super()._apply_kl_penalty(buffer)  # type: ignore[misc]
-        if isinstance(buffer, ReplayRolloutBuffer):
-            # Copied now: the bootstrap will add values of the current policy.
-            buffer.rewards_before_bootstrap = buffer.tensors["rewards"].clone()
-
-    def collect_rollouts(self, env: Any, callback: Any, rollout_buffer: Any, n_rollout_steps: int) -> bool:
-        """Fill the buffer and, unless the callback stops training, store the rollout."""
-        continues = super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)  # type: ignore[misc]
-        if continues and isinstance(rollout_buffer, ReplayRolloutBuffer):
-            rollout_buffer.store(on_device(env.batch.tensors.obs, rollout_buffer.device))
-        return continues
-
-    def train(self) -> None:
-        """Update as the algorithm does, once for each batch; log the last replayed batch's importance."""
-        super().train()  # type: ignore[misc]
-        importance = getattr(self.rollout_buffer, "importance", None)  # type: ignore[attr-defined]
-        if importance is not None:
-            self.logger.record("train/replay_importance", importance.item())  # type: ignore[attr-defined]
+ReplayRolloutBuffer = SequenceRolloutBuffer  # the name in models saved before the memory was a part of its own

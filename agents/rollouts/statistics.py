@@ -1,11 +1,14 @@
-"""Statistics of episodes that may span several rollouts."""
+"""Statistics of episodes that may span several rollouts: returns, lengths and signals."""
 
 from collections.abc import Iterable
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from agents.distributed.group import Group
+from agents.rollouts.buffer import SequenceRolloutBuffer
 
 
 class SignalTotals:
@@ -44,3 +47,54 @@ class SignalTotals:
         totals = torch.stack((self.episodes, *self.ended.values()))
         episodes, *ended = (totals if group is None else group.sum(totals)).tolist()
         return {name: total / max(episodes, 1.0) for name, total in zip(self.ended, ended, strict=True)}
+
+
+class EpisodeStatistics:
+    """What is known of each row's unfinished episode, and the episodes that a rollout has ended."""
+
+    def __init__(self) -> None:
+        self.returns: np.ndarray | None = None  # (2, N of all ranks): return and length so far
+        self.signals: dict[str, Tensor] | None = None  # (N,) each: sums so far
+
+    def clear(self) -> None:
+        """Forget the unfinished episodes: the rows begin new ones."""
+        self.returns = self.signals = None
+
+    def signal_totals(self, names: Iterable[str], rows: int, device: torch.device | str) -> SignalTotals:
+        """Return totals of a new rollout, which continue those of unfinished episodes."""
+        totals = SignalTotals(names, rows, device, self.signals)
+        self.signals = totals.running  # changed in place
+        return totals
+
+    def ended(self, buffer: SequenceRolloutBuffer, group: Group | None = None) -> list[tuple[float, int]]:
+        """Return (return, length) of the rollout's ended episodes, of all ranks, step by step and row by row.
+
+        In the order in which SB3's Monitor would have seen them end; rewards are the environment's.
+        """
+        used = ~buffer.tensors["unused"]
+        parts = [buffer.tensors["rewards"] * used, buffer.tensors["dones"] & used, used]
+        if group is not None:
+            parts = [group.gather(part, 1) for part in parts]  # (T, N of all ranks)
+        rewards, dones, steps = (part.cpu().numpy() for part in parts)
+        running = self.returns
+        # Another number of rows is another environment: its episodes have just begun.
+        if running is None or running.shape != (2, rewards.shape[1]):
+            running = np.zeros((2, rewards.shape[1]))
+        found = []
+        for t in range(len(rewards)):
+            running += rewards[t], steps[t]
+            rows = np.flatnonzero(dones[t])
+            found += [(running[0, row], int(running[1, row])) for row in rows]
+            running[:, rows] = 0
+        self.returns = running
+        return found
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the unfinished episodes' sums, on the host."""
+        returns = None if self.returns is None else torch.from_numpy(self.returns.copy())
+        return {"returns": returns, "signals": {name: value.cpu() for name, value in (self.signals or {}).items()}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from sums that `state_dict` returned."""
+        self.returns = None if state["returns"] is None else state["returns"].numpy()
+        self.signals = state["signals"] or None

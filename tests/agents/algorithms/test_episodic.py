@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from agents import GRPO, PPO, REINFORCE, RLOO, TRPO
-from agents.algorithms.ppo import ClipRange
 from agents.objectives.kl import k1, k3
+from agents.objectives.losses import clip_fraction, ppo_policy_loss
 from llm_envs.adapters.sb3 import TensorVecEnv
 
 SMALL = {"backbone": {"width": 16, "layers": 1, "heads": 2}}
@@ -96,20 +96,17 @@ def test_advantages_by_hand(algorithm, options):
                     weight /= lengths[n]
             else:
                 expected = to_go - {"none": 0.0, "learned": values[t, n], "leave_one_out": others[n]}[model.baseline]
-            assert buffer.tensors["advantages"][t, n].item() == pytest.approx(expected * weight, abs=1e-5)
+            assert buffer.tensors["advantages"][t, n].item() == pytest.approx(expected, abs=1e-5)
+            assert buffer.tensors["weights"][t, n].item() == pytest.approx(weight)
 
 
 def test_moving_average_judges_by_earlier_rollouts_alone():
     model = model_of(REINFORCE)
     first = collected(model)
     means = [np.mean([rewards.sum() for rewards in episodes(first)])]
-    weight = (~first.tensors["unused"]).sum() / 12
-    assert torch.allclose(first.tensors["advantages"][0], first.tensors["returns"][0] * weight)
+    assert torch.allclose(first.tensors["advantages"][0], first.tensors["returns"][0])
     second = collected(model)
-    weight = (~second.tensors["unused"]).sum() / 12
-    assert torch.allclose(
-        second.tensors["advantages"][0], (second.tensors["returns"][0] - means[0]) * weight, atol=1e-5
-    )
+    assert torch.allclose(second.tensors["advantages"][0], second.tensors["returns"][0] - means[0], atol=1e-5)
 
 
 def test_bad_settings_are_refused():
@@ -155,7 +152,8 @@ def test_kl_comes_off_the_rewards(name, formula):
     batch = with_kl.samples(with_kl.valid_indices(), with_kl.runs())
     with torch.no_grad():
         theirs = reference.evaluate_actions(batch.observations, batch.actions)[1]
-    fine = (without.tensors["rewards"] - with_kl.tensors["rewards"]).T.flatten()
+    assert torch.equal(with_kl.tensors["rewards"], without.tensors["rewards"])
+    fine = (without.total_rewards() - with_kl.total_rewards()).T.flatten()
     assert torch.allclose(fine, 0.3 * formula(batch.old_log_prob, theirs), atol=1e-5)
     assert fine.abs().max() > 1e-3
 
@@ -204,7 +202,7 @@ def test_the_kl_of_grpo_is_inside_the_mean_over_each_episode():
     log_probs = model.policy.evaluate_actions(batch.observations, batch.actions)[1]
     with torch.no_grad():
         theirs = model.reference.policy.evaluate_actions(batch.observations, batch.actions)[1]
-    lengths = (~buffer.tensors["unused"]).sum(dim=0)[batch.observations.flat // buffer.buffer_size]
+    lengths = (~buffer.tensors["unused"]).sum(dim=0)[batch.flat // buffer.buffer_size]
     loss = 0.5 * (k3(log_probs, theirs) / lengths).sum() / 12
     gradients = torch.autograd.grad(loss, list(model.policy.parameters()), allow_unused=True)
     model.train()
@@ -230,10 +228,11 @@ def test_the_reference_stays_and_is_saved(algorithm, tmp_path):
 
 
 def test_clip_higher_lets_ratios_rise_further():
-    clip = ClipRange(0.2, 0.5)
-    assert (1 - clip, 1 + clip, float(clip)) == (0.8, 1.5, 0.2)
-    ratios = torch.tensor([0.5, 1.4, 1.8]).clamp(1 - clip, 1 + clip)
-    assert torch.allclose(ratios, torch.tensor([0.8, 1.4, 1.5]))
+    log_ratios = torch.tensor([0.5, 1.4, 1.8]).log()
+    for k, clipped in enumerate([0.5, 1.4, 1.5]):  # a ratio below the range still counts: it is to rise again
+        good = ppo_policy_loss(log_ratios[k : k + 1], torch.zeros(1), torch.ones(1), 0.2, 0.5)
+        assert good.item() == pytest.approx(-clipped)
+    assert clip_fraction(log_ratios, torch.zeros(3), 0.2, 0.5).item() == pytest.approx(2 / 3)
     one, other = (
         model_of(PPO, n_steps=16, n_epochs=8, learning_rate=0.01, clip_range_high=high) for high in (0.2, 0.9)
     )

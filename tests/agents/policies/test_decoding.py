@@ -13,6 +13,7 @@ from agents import GRPO, PPO, TransformerPolicy, evaluate
 from agents.policies.decoding import Plan, Reader
 from agents.rollouts import cuda_graphs
 from agents.rollouts.buffer import SequenceRolloutBuffer
+from agents.rollouts.collector import select_actions
 from agents.rollouts.statistics import SignalTotals
 from llm_envs.adapters.sb3 import TensorVecEnv
 
@@ -74,7 +75,7 @@ def test_shared_beginnings_change_no_number(backbone):
         model._setup_learn(1)
         model.collect_rollouts(env, model._init_callback(None), model.rollout_buffer, model.n_steps)
         (batch,) = model.rollout_buffer.get(None)
-        order = batch.observations.flat.argsort()
+        order = batch.flat.argsort()
         log_probs = model.policy.evaluate_actions(batch.observations, batch.actions)[1]
         gradients = torch.autograd.grad(log_probs.sum(), list(model.policy.trunk.parameters()))
         packed = len(batch.observations.packed(shared)[0]["tokens"])
@@ -168,7 +169,7 @@ def test_nothing_waits_for_the_device_inside_a_rollout_step(backbone, sampling, 
             for t in range(2):
                 start = torch.zeros(4, dtype=torch.long)
                 plan = Plan(start, num_pending=0, longest=0, max_position=30 + t, restarted=True)
-                kept, actions, values, log_probs = model._select_actions(reader.read(obs, plan), obs)
+                kept, actions, values, log_probs = select_actions(policy, reader.read(obs, plan), obs)
                 buffer.allocate(kept, actions, True)
                 buffer.put(t, kept, actions=actions, values=values.flatten(), log_probs=log_probs)
                 totals.add({name: torch.zeros(4) for name in totals.running}, torch.zeros(4, dtype=torch.bool))
@@ -279,7 +280,7 @@ def test_graphs_of_steps_change_no_number(backbone, monkeypatch):
         options = {"n_steps": 24, "batch_size": 36, "n_epochs": 2, "seed": 0, "device": "cpu"}
         model = PPO(TransformerPolicy, env, policy_kwargs=kwargs, **options)
         model.learn(3 * 6 * 24)
-        assert bool(model._graphs) == replayed
+        assert bool(model.collector.graphs) == replayed
         found.append((model.rollout_buffer.tensors["actions"], list(model.policy.parameters())))
     (actions, parameters), (same, equal) = found
     assert torch.equal(actions, same)

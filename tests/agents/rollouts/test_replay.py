@@ -7,8 +7,7 @@ from stable_baselines3.common.vec_env import VecMonitor
 
 from agents import A2C, evaluate
 from agents.algorithms.episodic import WholeEpisodes
-from agents.objectives.advantages import token_weights
-from agents.rollouts.replay import Memory, Replay, ReplayRolloutBuffer, StoredRows
+from agents.rollouts.replay import Replay, RingBuffer, StoredRows
 from llm_envs.adapters.sb3 import TensorVecEnv
 
 # Given as a copy: SB3's A2C writes its optimizer into the caller's policy_kwargs.
@@ -67,11 +66,11 @@ def test_with_the_policy_unchanged_a_replayed_batch_is_the_fresh_one(case):
     model, _ = collected(*case)
     buffer = model.rollout_buffer
     model.policy.set_training_mode(True)
-    batch = buffer.replayed(torch.arange(4))
+    batch = model.memory.replayed(model.policy, torch.arange(4))
     assert model.policy.training
     for given, name in ((batch.advantages, "advantages"), (batch.returns, "returns"), (batch.old_values, "values")):
         assert torch.allclose(given, buffer.tensors[name].flatten(), atol=2e-5), name
-    assert buffer.importance.item() == pytest.approx(1.0, abs=1e-5)
+    assert model.memory.importance.item() == pytest.approx(1.0, abs=1e-5)
     assert batch.actions.equal(buffer.tensors["actions"].flatten(0, 1))
     model.policy.set_training_mode(False)
     values, log_probs, _ = model.policy.evaluate_actions(batch.observations, batch.actions)
@@ -85,8 +84,8 @@ def test_an_update_on_the_replayed_rollout_is_the_update_on_the_fresh_one():
         model, _ = collected(*COPY)
         before = torch.nn.utils.parameters_to_vector(model.policy.parameters()).detach().clone()
         buffer = model.rollout_buffer
-        batches = [buffer.replayed(torch.arange(4))] if replays else list(super(type(buffer), buffer).get())
-        buffer.get = lambda batch_size, given=batches: iter(given)
+        batches = [model.memory.replayed(model.policy, torch.arange(4))] if replays else list(buffer.get())
+        model.minibatches = lambda batch_size, given=batches: iter(given)
         model.train()
         ends.append(torch.nn.utils.parameters_to_vector(model.policy.parameters()) - before)
     assert ends[0].abs().max() > 1e-3
@@ -99,7 +98,7 @@ def test_off_policy_batches_are_vtrace_by_hand(case):
     replay = {"rho_bar": 1.2, "c_bar": 0.8}
     model, last_obs = collected(*case, replay=replay, gae_lambda=0.95)
     buffer, policy = model.rollout_buffer, model.policy
-    env_rewards = buffer.memory.held.steps["rewards"][:, :4].clone()
+    env_rewards = model.memory.rows.held.steps["rewards"][:, :4].clone()
     shaken(model)
     held, texts = buffer.tensors, buffer.observations
     with torch.no_grad():
@@ -115,10 +114,10 @@ def test_off_policy_batches_are_vtrace_by_hand(case):
     dones = held["dones"].numpy()
     expected = vtrace_by_hand(ratios, rewards, values.view(16, 4).numpy(), last_values, dones, 0.9, 1.2, 0.8, 0.95)
     chosen = torch.tensor([2, 0, 3])
-    batch = buffer.replayed(chosen)
+    batch = model.memory.replayed(policy, chosen)
     for given, numbers in zip((batch.returns, batch.advantages), expected, strict=True):
         assert np.allclose(given.view(16, 3), numbers[:, chosen], atol=1e-4)
-    assert buffer.importance.item() == pytest.approx(np.minimum(ratios, 1.2)[:, chosen].mean(), rel=1e-4)
+    assert model.memory.importance.item() == pytest.approx(np.minimum(ratios, 1.2)[:, chosen].mean(), rel=1e-4)
 
 
 def test_a_time_limit_is_bootstrapped_with_the_present_value():
@@ -126,14 +125,14 @@ def test_a_time_limit_is_bootstrapped_with_the_present_value():
     model, _ = collected(*COPY, weights={"exact": 1.0})
     buffer = model.rollout_buffer
     timeouts = buffer.tensors["timeouts"]
-    kept = buffer.memory.held.steps["rewards"][:, :4]
+    kept = model.memory.rows.held.steps["rewards"][:, :4]
     assert timeouts.any()
     assert ((kept == 0) | (kept == 1)).all()
-    assert not torch.equal(kept[timeouts], buffer.tensors["rewards"][timeouts])
+    assert not torch.equal(kept[timeouts], buffer.total_rewards()[timeouts])
     with torch.no_grad():
         model.policy.value_net[-1].weight.zero_()
         model.policy.value_net[-1].bias.fill_(10.0)
-    batch = buffer.replayed(torch.arange(4))
+    batch = model.memory.replayed(model.policy, torch.arange(4))
     where = timeouts.flatten()
     weights = (batch.advantages[where] / (kept[timeouts] + 0.9 * 10 - 10)).numpy()
     assert np.allclose(weights, 1.0, atol=1e-5)
@@ -142,14 +141,9 @@ def test_a_time_limit_is_bootstrapped_with_the_present_value():
 class Constant(WholeEpisodes, A2C):
     """Whole episodes against the baseline 0.25, as an algorithm without a critic would use the memory."""
 
-    replay_bootstraps = False
-
-    def _advantages(self, returns, values, used, lengths):
+    def episode_advantages(self, returns, values, used):
         self.rollout_buffer.tensors["baselines"] = torch.full_like(returns, 0.25)
         return returns - 0.25
-
-    def _weight_replayed(self, advantages, used):
-        return advantages * token_weights(used.sum(0), self.weighting) * used
 
 
 @pytest.mark.parametrize(("limit", "n_steps"), [(2, 6), (0, 6), (0, 3)], ids=["truncated", "ended", "cut"])
@@ -162,16 +156,16 @@ def test_whole_episodes_replay_against_their_own_baseline(limit, n_steps):
     used = ~buffer.tensors["unused"]
     assert 0 < used.sum() < used.numel()
     assert (buffer.tensors["dones"] & used).any(0).all() == (n_steps == 6)
-    batch = buffer.replayed(torch.arange(6, 12))
+    batch = model.memory.replayed(model.policy, torch.arange(6, 12))
     assert torch.allclose(batch.advantages, buffer.tensors["advantages"][used], atol=1e-5)
     assert torch.allclose(batch.returns, buffer.tensors["returns"][used], atol=1e-5)
     assert len(batch.observations) == len(batch.actions) == used.sum()
     model.learn(36)
-    assert len(buffer.memory) > 12
+    assert len(model.memory.rows) > 12
 
 
 def test_the_newest_rows_are_kept_and_the_oldest_leave_first():
-    memory = Memory(5)
+    memory = RingBuffer(5)
 
     def write(*numbers):
         row = torch.tensor([numbers, numbers])
@@ -196,7 +190,7 @@ def test_capacity_counts_transitions():
     for _ in range(3):
         model.learn(16, reset_num_timesteps=False)
         seen.append(model.rollout_buffer.tensors["log_probs"].clone())
-    memory = model.rollout_buffer.memory
+    memory = model.memory.rows
     assert len(memory) == 5
     for part in memory.held:
         assert all(value.shape[1] == 5 for value in part.values())
@@ -205,7 +199,7 @@ def test_capacity_counts_transitions():
     assert memory.held.steps["log_probs"][:, order].equal(newest)
     assert Replay().capacity == 10_000
     default, _ = collected(*COPY)
-    assert default.rollout_buffer.memory.capacity == 10_000 // 16
+    assert default.memory.rows.capacity == 10_000 // 16
 
 
 def test_rows_are_drawn_uniformly_and_once():
@@ -213,9 +207,9 @@ def test_rows_are_drawn_uniformly_and_once():
     buffer, drawn = model.rollout_buffer, []
     for _ in range(2):
         model.collect_rollouts(model.env, model._init_callback(None), buffer, 8)
-    buffer.replayed = drawn.append
+    model.memory.replayed = lambda policy, chosen: drawn.append(chosen)
     torch.manual_seed(0)
-    assert len(list(buffer.get())) == 401
+    assert len(list(model.minibatches(None))) == 401
     assert all(len(set(rows.tolist())) == 3 for rows in drawn)
     counts = torch.cat(drawn).bincount(minlength=5)
     assert len(counts) == 5
@@ -230,7 +224,7 @@ def test_each_replayed_batch_is_one_more_optimizer_step():
         state = model.policy.optimizer.state[next(model.policy.parameters())]
         assert int(state["step"]) == steps
         assert ("train/replay_importance" in model.logger.name_to_value) == (replay is not None)
-        assert isinstance(model.rollout_buffer, ReplayRolloutBuffer) == (replay is not None)
+        assert (model.memory is None) == (replay is None)
 
 
 def test_replay_learns_more_from_the_same_transitions():
@@ -257,10 +251,9 @@ def test_a_saved_model_goes_on_with_an_empty_memory(tmp_path):
     env = TensorVecEnv(COPY[0], 6, seed=3, **COPY[1])
     loaded = A2C.load(tmp_path / "model", env=env)
     assert loaded.replay == Replay(capacity=200, batches=2, rho_bar=2.0)
-    assert len(loaded.rollout_buffer.memory) == 0
-    assert loaded.rollout_buffer.policy is loaded.policy
+    assert len(loaded.memory.rows) == 0
     loaded.learn(96)
-    assert len(loaded.rollout_buffer.memory) == 6
+    assert len(loaded.memory.rows) == 6
     assert int(loaded.policy.optimizer.state[next(loaded.policy.parameters())]["step"]) == 6
     without = A2C.load(tmp_path / "model")
     action, _ = without.predict(env.reset())
@@ -268,7 +261,7 @@ def test_a_saved_model_goes_on_with_an_empty_memory(tmp_path):
     assert A2C.load(tmp_path / "model", env=env, replay={"capacity": 32}).replay == Replay(capacity=32)
     plain = A2C.load(tmp_path / "model", env=env, replay=None)
     plain.learn(96)
-    assert not isinstance(plain.rollout_buffer, ReplayRolloutBuffer)
+    assert plain.memory is None
     with pytest.raises(ValueError, match="replay needs a bare TensorVecEnv; the environment is VecMonitor"):
         A2C.load(tmp_path / "model", env=VecMonitor(env))
     with pytest.warns(UserWarning, match="go through NumPy"):
