@@ -154,6 +154,8 @@ class Terminal:
             return
         commands, shortest = way
         rest = f"{len(commands) - 1} more after it" + (", the fewest" if shortest else "")
+        if len(commands) > self.left:
+            rest += f"; only {self.left:.0f} left: undo or restart"
         self.say(f"Hint: {commands[0]}" + (f" ({rest})" if commands[1:] else " (that wins)"))
 
     def undo(self, count: int = 1) -> None:
@@ -223,6 +225,12 @@ class Terminal:
         return solution.pool
 
     @property
+    def left(self) -> float:
+        """How many commands the time allows; infinity without a limit."""
+        limit = self.batch.world.max_steps
+        return limit - int(self.batch.records[0][0]["t"]) if limit else float("inf")
+
+    @property
     def game(self) -> np.ndarray:
         """The game's state, (1,), live."""
         return self.batch.records[0]["game"]
@@ -279,11 +287,9 @@ class Terminal:
 
     def status(self, info: dict[str, Any]) -> str:
         """Return a line with points and turns, and how many commands are left when these are few."""
-        limit = self.batch.world.max_steps
         parts = [f"Score {info['score']} of {info['max_score']}", f"Turn {int(self.game[0]['turns'])}"]
-        left = limit - int(self.batch.records[0][0]["t"])
-        if limit and left <= FEW and not self.is_over:
-            parts.append(f"{left} {'command' if left == 1 else 'commands'} left")
+        if self.left <= FEW and not self.is_over:
+            parts.append(f"{self.left:.0f} {'command' if self.left == 1 else 'commands'} left")
         return "   ".join(parts)
 
 

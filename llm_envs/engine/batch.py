@@ -232,7 +232,8 @@ class BatchEnv(HostView, Saved):
 
     def _take(self, actions: Any) -> None:
         """Check actions and write them where the kernel reads them."""
-        if is_text(actions):
+        allowed = self.world.actions
+        if is_text(actions) or (isinstance(allowed, np.dtype) and getattr(actions, "dtype", None) != allowed):
             actions = self.parse(actions)
         checked: Any = None
         if self._check_actions:  # an ended row's action is not played
@@ -290,4 +291,6 @@ class BatchEnv(HostView, Saved):
 
 def _rebuild(num_envs: int, settings: dict[str, Any]) -> BatchEnv:
     """Make the batch that a pickle describes."""
-    return BatchEnv(settings["identity"].build(), num_envs, **settings)
+    # No number depends on the threads, and another machine may have fewer cores.
+    threads = settings["threads"] and min(settings["threads"], config.NUMBA_NUM_THREADS)
+    return BatchEnv(settings["identity"].build(), num_envs, **{**settings, "threads": threads})

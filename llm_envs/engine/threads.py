@@ -12,6 +12,7 @@ needs once a call.
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
@@ -80,6 +81,13 @@ class Work:
         if self.errors:
             raise self.errors[0]
 
+    def abandon(self) -> None:
+        """Wait for those who still run rows; whoever is inside runs all that are left, and nobody else comes in."""
+        with self.lock:
+            self.closed = True
+        while self.inside:
+            time.sleep(1e-5)
+
     def _run(self) -> None:
         try:
             self.function(*self.arguments)
@@ -126,7 +134,11 @@ def on_threads(function: Callable, threads: int) -> Callable:
         rows = len(arguments[STATES])
         size = -(-rows // (threads * SHARES))
         work = Work(function, (np.array([0, size]), *arguments))
-        helpers.call(work, min(threads, -(-rows // size)) - 1)
-        work.finish()
+        try:
+            helpers.call(work, min(threads, -(-rows // size)) - 1)
+            work.finish()
+        except BaseException:  # an interrupt may come anywhere: the call is then done or not begun, as on one thread
+            work.abandon()
+            raise
 
     return run

@@ -6,6 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
+from numba import config
 import torch
 
 from llm_envs import make_batch
@@ -87,6 +88,16 @@ def test_a_spawned_process_continues():
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         there = pool.apply(walk, (batch, 20, 3))
     assert there == walk(batch, 20, 3)
+
+
+def test_a_pickle_is_loaded_on_a_machine_with_fewer_cores(monkeypatch):
+    """Threads change no number, so that those which are not there are not needed."""
+    monkeypatch.setattr(config, "NUMBA_NUM_THREADS", 8)
+    batch = make_batch("Nav/FourRooms-v0", 64, threads=8)
+    batch.reset_rows(0)
+    given = pickle.dumps(batch)
+    monkeypatch.setattr(config, "NUMBA_NUM_THREADS", 1)
+    assert walk(pickle.loads(given), 9, 0) == walk(batch, 9, 0)
 
 
 def test_a_batch_of_a_world_object_is_copied_but_not_pickled():

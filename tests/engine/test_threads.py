@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numba import njit
 
+from llm_envs.engine import threads as threads_module
 from llm_envs.engine.threads import ALONE, on_threads, share
 from llm_envs.testing import trajectory_digest
 
@@ -94,6 +95,32 @@ def test_work_is_done_without_helpers_that_are_kept_waiting():
     blocked[0].join()
     on_threads(count, 8)(np.ones(1, int), np.zeros(3), rows, copies)  # those who came too late have changed nothing
     assert (rows == 2).all()
+
+
+def test_an_interrupt_leaves_a_call_done_or_not_begun(monkeypatch):
+    """Ctrl-C as the helpers are called: none of them is at work, or comes to it, once the exception is out."""
+    call = threads_module.helpers.call
+
+    def interrupted(work, number):
+        call(work, number)
+        time.sleep(rng.choice([0.0, 1e-5, 1e-3]))
+        raise KeyboardInterrupt
+
+    rng, rows, copies = np.random.default_rng(0), *np.zeros((2, 4096), int)
+    run, seen = on_threads(count, 3), set()
+    run(np.ones(1, int), np.zeros(3), rows, copies)
+    monkeypatch.setattr(threads_module.helpers, "call", interrupted)
+    for _ in range(200):
+        before = rows[0]
+        with pytest.raises(KeyboardInterrupt):
+            run(np.ones(1, int), np.zeros(3), rows, copies)
+        after = rows.copy()
+        assert (after == after[0]).all()
+        seen.add(after[0] - before)
+        time.sleep(1e-4)
+        assert (rows == after).all()
+    assert 1 in seen
+    assert seen <= {0, 1}
 
 
 # ---------------------------------------------------------------------- beside other libraries

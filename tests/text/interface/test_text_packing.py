@@ -97,11 +97,16 @@ def test_a_batch_takes_a_list_of_texts_one_a_row():
     for wrong, message in [
         ("look", "actions are 'look'; they must be a list of 2 strings, one a row"),
         (["look"], "actions are \\['look'\\]; they must be a list of 2 strings"),
+        ([["look"], ["look"]], r"actions\[0\] is \['look'\]; it must be a string"),
+        ({"look": 0, "inventory": 1}, "actions are .*; they must be a list of 2 strings"),
+        ([], r"actions are \[\]; they must be a list of 2 strings"),
+        ([None, None], r"actions\[0\] is None; it must be a string"),
         (["look", 3], r"actions\[1\] is 3; it must be a string"),
     ]:
         with pytest.raises(ValueError, match=message):
             texts.step(wrong)
     assert texts.snapshot() == before
+    texts.step(np.array(["look", "inventory"]))  # an array is a list too
 
 
 def test_reward_terms_see_the_number_of_a_typed_command():
@@ -129,7 +134,7 @@ def test_texts_are_refused_where_nothing_reads_them():
 @pytest.mark.parametrize("actions", [[0, 1], np.zeros(2), np.zeros(1, COMMAND), np.zeros((2, 1), COMMAND)])
 def test_what_is_no_record_is_refused(actions):
     batch = cooking(2)
-    with pytest.raises(ValueError, match=r"they must be texts|it must be \(2,\)"):
+    with pytest.raises(ValueError, match=r"it must be a string|it must be \(2,\)"):
         batch.step_rows(actions)
 
 
