@@ -6,8 +6,8 @@ import pickle
 
 import numpy as np
 import pytest
-from numba import config
 import torch
+from numba import config
 
 from llm_envs import make_batch
 from llm_envs.engine.batch import BatchEnv
