@@ -13,7 +13,7 @@ own loop through NumPy; the update is the same. T steps, N rows, M states of a m
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from gymnasium import spaces
@@ -26,7 +26,7 @@ from torch import Tensor
 from agents.algorithms.kl_regularizer import KL, KLRegularizer
 from agents.algorithms.update import update
 from agents.distributed.group import Group
-from agents.objectives.advantages import generalized_advantage
+from agents.objectives.advantages import Advantages, generalized_advantage
 from agents.objectives.losses import kl_loss, standardized
 from agents.policies.compatibility import check_vocabulary
 from agents.policies.packing import ActionEvaluation
@@ -36,14 +36,6 @@ from agents.rollouts.callback_locals import step_locals
 from agents.rollouts.collector import Collector, RolloutStep, bootstrapped_values
 from agents.rollouts.replay import Replay, ReplayMemory
 from llm_envs.adapters.sb3 import TensorVecEnv
-
-
-class Advantages(NamedTuple):
-    """What a rollout's steps are weighed by, (T, N) each."""
-
-    advantages: Tensor
-    returns: Tensor  # targets of the values
-    weights: Tensor | None = None  # of the steps' terms in the policy loss; None: all count the same
 
 
 class OnPolicy(OnPolicyAlgorithm):
@@ -70,8 +62,7 @@ class OnPolicy(OnPolicyAlgorithm):
     group: Group | None = None  # of a data parallel run, see agents.algorithms.data_parallel
 
     def __init__(self, *args: Any, kl: KL | dict[str, Any] | None = None, **kwargs: Any) -> None:
-        self.kl = KL(**kl) if isinstance(kl, dict) else kl
-        self.kl_control = self.kl.controller() if self.kl is not None else None
+        self.kl, self.kl_control = KL.of(kl)
         with warnings.catch_warnings():
             # SB3 warns of a batch_size that does not divide the rollout; ours are cut at the ends of episodes anyway.
             warnings.filterwarnings("ignore", message="You have specified a mini-batch size")
@@ -124,7 +115,8 @@ class OnPolicy(OnPolicyAlgorithm):
         super()._setup_model()
         self._check_vocabulary()
         if on_device:
-            self.collector = Collector(self.env, self.whole_episodes)  # type: ignore[arg-type]
+            assert isinstance(self.env, TensorVecEnv)
+            self.collector = Collector(self.env, self.whole_episodes)
             if self.replay is not None:
                 self.memory = ReplayMemory(self.replay, self._buffer, not self.whole_episodes, self.weigh_replayed)
 
@@ -145,7 +137,7 @@ class OnPolicy(OnPolicyAlgorithm):
         if isinstance(self.env, TensorVecEnv):
             batch = self.env.batch
             self.vocabulary = check_vocabulary(self.vocabulary, batch.world, batch.identity.world_id)
-        self.policy.vocabulary = self.vocabulary  # type: ignore[assignment]
+        self.policy.vocabulary = self.vocabulary
 
     def set_reference(self, policy: TransformerPolicy | None = None) -> None:
         """Make a frozen copy of `policy`, or of the algorithm's own, the reference; ValueError without a KL term."""
@@ -197,8 +189,8 @@ class OnPolicy(OnPolicyAlgorithm):
         tensors["returns"].copy_(found.returns)
         if found.weights is not None:
             tensors["weights"] = found.weights
-        if self.memory is not None:
-            self.memory.store({name: value.to(rollout.device) for name, value in self.env.batch.tensors.obs.items()})  # type: ignore[union-attr]
+        if self.memory is not None and self.collector is not None:
+            self.memory.store(self.collector.observations(rollout.device))
 
     def _record_episodes(self, collector: Collector) -> None:
         """Tell SB3 of the episodes that ended, and log their signals."""
@@ -234,11 +226,10 @@ class OnPolicy(OnPolicyAlgorithm):
         if isinstance(self.policy, TransformerPolicy):
             return self.policy.evaluate(obs, actions, None if reference is None else reference.divergence)
         values, log_prob, entropy = self.policy.evaluate_actions(obs, actions)
-        found = ActionEvaluation(values.flatten(), log_prob, -log_prob if entropy is None else entropy)
-        if reference is None:
-            return found
-        kl = reference.divergence(obs, actions, self.policy.get_distribution(obs), log_prob)
-        return found._replace(measured=kl)
+        kl = None
+        if reference is not None:
+            kl = reference.divergence(obs, actions, self.policy.get_distribution(obs), log_prob)
+        return ActionEvaluation(values.flatten(), log_prob, -log_prob if entropy is None else entropy, kl)
 
     def with_kl(
         self, loss: Tensor, terms: dict[str, Tensor], now: ActionEvaluation, batch: Minibatch
@@ -292,8 +283,18 @@ class OnPolicy(OnPolicyAlgorithm):
         ours = ["_last_obs", "_last_episode_starts", "collector", "memory", "reference", "group"]
         return [*super()._excluded_save_params(), *ours]
 
+    @classmethod
+    def load(cls, path: Any, *args: Any, **kwargs: Any) -> Any:
+        """SB3's. What is given holds, in place of what was saved, for every argument of the constructor."""
+        if "kl" in kwargs:  # with the coefficient of its own, and not the one that training has arrived at
+            kwargs["kl"], kwargs["kl_control"] = KL.of(kwargs["kl"])
+        return super().load(path, *args, **kwargs)
+
     def set_parameters(self, load_path_or_dict: Any, *args: Any, **kwargs: Any) -> None:
-        """SB3's, with the reference made first where the saved model has one."""
-        if isinstance(load_path_or_dict, dict) and "reference.policy" in load_path_or_dict and self.reference is None:
-            self.set_reference()
+        """SB3's, with the reference made first where the saved model has one, and left out without a KL term."""
+        if isinstance(load_path_or_dict, dict) and "reference.policy" in load_path_or_dict:
+            if self.kl is None:
+                load_path_or_dict = {k: v for k, v in load_path_or_dict.items() if k != "reference.policy"}
+            else:
+                self.set_reference()
         super().set_parameters(load_path_or_dict, *args, **kwargs)

@@ -6,8 +6,8 @@ do not count. With the environment's `group_size` the rows of a group play the s
 
 from torch import Tensor
 
-from agents.algorithms.base import Advantages, OnPolicy
-from agents.objectives.advantages import returns_to_go, token_weights
+from agents.algorithms.base import OnPolicy
+from agents.objectives.advantages import Advantages, returns_to_go, token_weights
 from agents.objectives.losses import standardized
 from agents.rollouts.buffer import SequenceRolloutBuffer
 from llm_envs.adapters.sb3 import TensorVecEnv

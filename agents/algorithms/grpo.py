@@ -28,12 +28,12 @@ class GRPO(WholeEpisodes, PPO):
     """
 
     def __init__(self, policy: Any, env: Any, scale: bool = True, weighting: str = "sequence", **kwargs: Any) -> None:
-        check_choice("weighting", weighting, ("sequence", "episode", "token"))
         self.scale, self.weighting = scale, weighting
         defaults = {"n_steps": 0, "gamma": 1.0, "gae_lambda": 1.0, "vf_coef": 0.0, "n_epochs": 1}
         super().__init__(policy, env, **{**defaults, **kwargs, "normalize_advantage": False})
 
     def _setup_model(self) -> None:
+        check_choice("weighting", self.weighting, ("sequence", "episode", "token"))
         super()._setup_model()
         if self.env is not None and self.group_size < 2:
             raise ValueError("GRPO needs several rows a level: TensorVecEnv(..., group_size=8)")

@@ -5,6 +5,7 @@ M states, T steps of N rows. In the reward: r_t - beta KL_t (Ziegler et al., 201
 """
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,22 @@ class KL:
         estimator(self.estimator)
         if self.place == "loss" and self.estimator == "k1":
             raise ValueError("estimator is 'k1'; its gradient as a loss is zero: use k2, k3 or full, or place='reward'")
+
+    @classmethod
+    def of(cls, given: Any) -> "tuple[KL | None, FixedCoefficient | AdaptiveCoefficient | None]":
+        """Return options given as a `KL`, its arguments or None, and a new controller of their coefficient.
+
+        Raises:
+            TypeError: something else, or an unknown argument.
+            ValueError: an argument out of range.
+        """
+        if given is None:
+            return None, None
+        if isinstance(given, Mapping):
+            given = cls(**given)
+        if not isinstance(given, cls):
+            raise TypeError(f"kl is {given!r}; it must be None, a KL or a dict of its arguments")
+        return given, given.controller()
 
     def controller(self) -> FixedCoefficient | AdaptiveCoefficient:
         """Return the coefficient's controller."""

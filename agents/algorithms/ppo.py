@@ -34,19 +34,23 @@ class PPO(OnPolicy, StockPPO):
     def __init__(
         self, *args: Any, clip_range_high: float | None = None, dual_clip: float | None = None, **kwargs: Any
     ) -> None:
-        if clip_range_high is not None and not clip_range_high > 0:
-            raise ValueError(f"clip_range_high is {clip_range_high}; it must be positive")
-        if dual_clip is not None and not dual_clip > 1:
-            raise ValueError(f"dual_clip is {dual_clip}; it must be above 1")
         self.clip_range_high, self.dual_clip = clip_range_high, dual_clip
         super().__init__(*args, **kwargs)
 
+    def _setup_model(self) -> None:
+        # Here, since `load` comes this way and sets attributes without __init__.
+        if self.clip_range_high is not None and not self.clip_range_high > 0:
+            raise ValueError(f"clip_range_high is {self.clip_range_high}; it must be positive")
+        if self.dual_clip is not None and not self.dual_clip > 1:
+            raise ValueError(f"dual_clip is {self.dual_clip}; it must be above 1")
+        super()._setup_model()
+
     def clip_ranges(self) -> tuple[float, float, float | None]:
         """Return how far the ratio is clipped below and above 1, and the value from its old one (None: not), now."""
-        progress = self._current_progress_remaining
-        low = self.clip_range(progress)  # type: ignore[operator]  # schedules, since SB3's _setup_model
-        values = None if self.clip_range_vf is None else self.clip_range_vf(progress)  # type: ignore[operator]
-        return low, self.clip_range_high or low, values
+        progress, ratio, values = self._current_progress_remaining, self.clip_range, self.clip_range_vf
+        assert callable(ratio)  # schedules, since SB3's _setup_model
+        low = ratio(progress)
+        return low, self.clip_range_high or low, values(progress) if callable(values) else None
 
     def loss(self, batch: Minibatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return policy loss + vf_coef value loss + ent_coef entropy loss (+ beta KL), and the terms to log."""

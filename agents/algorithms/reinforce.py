@@ -33,8 +33,6 @@ class REINFORCE(WholeEpisodes, A2C):
     def __init__(
         self, policy: Any, env: Any, baseline: str = "moving_average", normalize: str = "none", **kwargs: Any
     ) -> None:
-        check_choice("baseline", baseline, BASELINES)
-        check_choice("normalize", normalize, ("none", "batch"))
         self.baseline, self.normalize = baseline, normalize
         self.moving_average = MovingAverage()
         defaults = {"n_steps": 0, "gamma": 1.0, "gae_lambda": 1.0, "use_rms_prop": False}
@@ -42,6 +40,8 @@ class REINFORCE(WholeEpisodes, A2C):
         super().__init__(policy, env, **{**defaults, **kwargs})
 
     def _setup_model(self) -> None:
+        check_choice("baseline", self.baseline, BASELINES)
+        check_choice("normalize", self.normalize, ("none", "batch"))
         super()._setup_model()
         if self.env is not None and self.baseline == "leave_one_out" and self.group_size < 2:
             raise ValueError("baseline 'leave_one_out' needs several rows a level: TensorVecEnv(..., group_size=8)")

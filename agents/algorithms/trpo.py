@@ -45,12 +45,12 @@ class TRPO(OnPolicy, StockTRPO):
     }
 
     def __init__(self, *args: Any, fisher_share: float = 1.0, **kwargs: Any) -> None:
-        if not 0 < fisher_share <= 1:
-            raise ValueError(f"fisher_share is {fisher_share}; it must be in (0, 1]")
         self.fisher_share = fisher_share
         super().__init__(*args, **kwargs)
 
     def _setup_model(self) -> None:
+        if not 0 < self.fisher_share <= 1:
+            raise ValueError(f"fisher_share is {self.fisher_share}; it must be in (0, 1]")
         super()._setup_model()
         # Of heads and trunk: nn.Dropout modules, and the functional dropout of our backbones.
         dropout = [m.p for m in self.policy.modules() if isinstance(m, nn.Dropout)]

@@ -16,7 +16,7 @@ from torch import Tensor
 from agents.backbones.base import Backbone
 from agents.backbones.hf_architecture import LearnedPositionsConfig
 from agents.backbones.huggingface import HuggingFace, load_tokenizer
-from agents.backbones.transformer import Transformer, TransformerConfig
+from agents.backbones.transformer import Block, Transformer, TransformerConfig
 from llm_envs.vocabulary import SPECIAL
 
 try:
@@ -140,15 +140,16 @@ def _weights(trunk: Transformer) -> Iterator[tuple[str, Tensor]]:
     if trunk.positions is not None:
         yield "model.embed_positions.weight", trunk.positions.weight
     for i, block in enumerate(trunk.blocks):
-        queries, keys, values = block.attention_in.weight.chunk(3)  # type: ignore[union-attr, operator]  # (D, D) each
+        assert isinstance(block, Block)
+        queries, keys, values = block.attention_in.weight.chunk(3)  # (D, D) each
         for name, weight in (
             ("self_attn.q_proj", queries),
             ("self_attn.k_proj", keys),
             ("self_attn.v_proj", values),
-            ("self_attn.o_proj", block.attention_out.weight),  # type: ignore[union-attr]
-            ("mlp.up_proj", block.mlp_in.weight),  # type: ignore[union-attr]
-            ("mlp.down_proj", block.mlp_out.weight),  # type: ignore[union-attr]
-            ("input_layernorm", block.attention_norm.weight),  # type: ignore[union-attr]
-            ("post_attention_layernorm", block.mlp_norm.weight),  # type: ignore[union-attr]
+            ("self_attn.o_proj", block.attention_out.weight),
+            ("mlp.up_proj", block.mlp_in.weight),
+            ("mlp.down_proj", block.mlp_out.weight),
+            ("input_layernorm", block.attention_norm.weight),
+            ("post_attention_layernorm", block.mlp_norm.weight),
         ):
-            yield f"model.layers.{i}.{name}.weight", weight  # type: ignore[misc]
+            yield f"model.layers.{i}.{name}.weight", weight

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from tqdm import tqdm
 
+from agents.algorithms.base import OnPolicy
 from agents.distributed.group import Group
 from agents.evaluation.evaluation import evaluate
 from agents.evaluation.runner import held_out
@@ -75,7 +76,7 @@ class TrainingCallback(logs.ThroughputCallback):
             disable=not context.is_main_process,
         )
         self.saved = time.monotonic()
-        self.environment: bytes | None = None  # snapshot after the last rollout
+        self.changed = False  # since the checkpoint that the run began from
 
     @property
     def finished(self) -> bool:
@@ -98,16 +99,17 @@ class TrainingCallback(logs.ThroughputCallback):
         if rollouts and rollouts % self.options.validate_every == 0 and history["validated"] != rollouts:
             self._validate()
         due = time.monotonic() - self.saved > self.options.checkpoint_every  # clocks differ: rank 0 decides
-        if self.environment and self.context.broadcast(self.finished or due):
-            self.save(self.environment)
+        if self.changed and self.context.broadcast(self.finished or due):
+            self.save()
         self.rollout_started()
 
-    def save(self, environment: bytes) -> None:
+    def save(self) -> None:
         """Write a checkpoint, including what the last update recorded and the logger has not yet written."""
         known = self.logger.name_to_value.items()
         pending = {name: [float(value), list(self.logger.name_to_excluded[name])] for name, value in known}
         history = {**self.history, "pending": pending}
-        checkpoints.save(self.options.out, self.model, history, environment, self.context.group)
+        assert isinstance(self.model, OnPolicy)
+        checkpoints.save(self.options.out, self.model, history, self.context.group)
         self.saved = time.monotonic()
 
     def _validate(self) -> None:
@@ -123,8 +125,7 @@ class TrainingCallback(logs.ThroughputCallback):
 
     def _on_rollout_end(self) -> None:
         self.rollout_ended()
-        # Taken before the next rollout resets rows; see `checkpoints.save`.
-        self.environment = self.model.env.batch.snapshot()  # type: ignore[union-attr]
+        self.changed = True
         values = self.logger.name_to_value
         self.history["steps"].append(self.num_timesteps)
         self.history["rollout"].append(values.get(f"signals/{self.metric}", 0.0))

@@ -11,43 +11,43 @@ ranks save and load together, on one file system.
 import json
 import os
 import random
+import re
 import shutil
+import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
+from agents.algorithms.base import OnPolicy
 from agents.distributed.group import Group
+from llm_envs.validation import quote
 
 MAX_CHECKPOINTS = 2  # older ones are removed
+NAME = re.compile(r"checkpoint-\d{12}")
 
 
 def save(
     folder: Path,
-    model: BaseAlgorithm,
+    model: OnPolicy,
     history: dict[str, Any],
-    environment: bytes | None = None,
     group: Group | None = None,
 ) -> Path:
     """Write a checkpoint into `folder` and return its path; with a group on all ranks, of which rank 0 writes.
 
     Args:
         folder: of the run.
-        model: with a `TensorVecEnv`.
+        model: with a `TensorVecEnv`, between an update and the rollout after it, as in `on_rollout_start`.
         history: of the run, plain numbers and strings.
-        environment: the snapshot that the next rollout starts from; None: the present state. In `on_rollout_start` the
-            present state is wrong: algorithms of whole episodes have reset the rows by then, and would do so again.
         group: of a data parallel run.
     """
     place = folder / f"checkpoint-{model.num_timesteps:012d}"
-    own = environment or model.env.batch.snapshot()  # type: ignore[union-attr]
+    assert model.collector is not None
+    own = model.collector.env.batch.snapshot(), model.collector.state_dict()
     # Every rank sends its part, then rank 0 alone writes.
-    environments = [own] if group is None else group.gather_objects(own)
-    collected = model.collector.state_dict()  # type: ignore[attr-defined]
-    collectors = [collected] if group is None else group.gather_objects(collected)
+    environments, collectors = zip(*([own] if group is None else group.gather_objects(own)), strict=True)
     if group is not None and group.rank:
         return place
     writing = folder / f".writing-{os.getpid()}"
@@ -58,8 +58,8 @@ def save(
         _environment(writing, rank).write_bytes(snapshot)
     _, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002  # SB3 shuffles by this generator
     np.savez(writing / "numpy.npz", keys=keys, rest=np.array([position, has_gauss, gauss]))
-    memory = model.memory.state_dict() if model.memory is not None else None  # type: ignore[attr-defined]
-    states = {"cpu": torch.get_rng_state(), "cuda": _cuda_states(), "collectors": collectors, "memory": memory}
+    memory = model.memory.state_dict() if model.memory is not None else None
+    states = {"cpu": torch.get_rng_state(), "cuda": _cuda_states(), "collectors": list(collectors), "memory": memory}
     torch.save(states, writing / "torch.pt")
     version, key, gauss_next = random.getstate()
     contents = {"history": history, "python": [version, list(key), gauss_next]}
@@ -82,23 +82,71 @@ def _cuda_states() -> list[torch.Tensor]:
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """Return the checkpoints in `folder`, oldest first; all are complete."""
-    return sorted(folder.glob("checkpoint-*"))
+    """Return the checkpoints in `folder`, oldest first."""
+    return sorted(place for place in folder.glob("checkpoint-*") if NAME.fullmatch(place.name))
+
+
+def newest(folder: Path) -> Path | None:
+    """Return the newest whole checkpoint, None if there is none at all; warns of newer ones that are damaged.
+
+    Raises:
+        ValueError: there are some, all damaged.
+    """
+    found = checkpoints(folder)
+    for place in reversed(found):
+        if not (damage := damaged(place)):
+            return place
+        warnings.warn(f"{place} is damaged ({damage}); an older checkpoint is taken, if there is one", stacklevel=2)
+    if found:
+        raise ValueError(f"all checkpoints in {folder} are damaged")
+    return None
+
+
+def damaged(place: Path) -> str:
+    """Return what is wrong with a checkpoint's files, "" where they are as they were written."""
+    try:
+        for name in ("model.zip", "torch.pt", "numpy.npz"):  # zip archives, whose entries have checksums
+            with zipfile.ZipFile(place / name) as archive:
+                # Of a model cut short the end is an archive too, one of those inside it.
+                if archive.testzip() is not None or (name == "model.zip" and "data" not in archive.namelist()):
+                    return f"{name} is not as it was written"
+        json.loads((place / "history.json").read_text())["history"]
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        return quote(error)
+    return ""
+
+
+def check_folder(folder: Path, resume: bool) -> None:
+    """Raise for a folder that a run may not write to, before anything is written or removed.
+
+    Raises:
+        ValueError: a run is to resume whose checkpoints are gone, though its model is there; or a new one is to begin
+            in a folder that holds something, but no earlier run.
+        OSError: `folder` is no folder.
+    """
+    if resume:
+        # A run that was killed before its first checkpoint begins again.
+        if (folder / "model.zip").exists() and not checkpoints(folder):
+            raise ValueError(f"there is no checkpoint in {folder}, only a finished model; nothing can be resumed")
+    elif folder.exists() and any(folder.iterdir()) and not (folder / "options.yaml").is_file():
+        raise ValueError(f"{folder} is not empty and holds no run of agents.train; give another folder with --out")
 
 
 def clear(folder: Path) -> None:
     """Create `folder` and remove the files of an earlier run, but no other: the folder is the user's."""
     folder.mkdir(parents=True, exist_ok=True)
-    for pattern in ("checkpoint-*", ".writing-*", "tensorboard"):
-        for old in folder.glob(pattern):
-            shutil.rmtree(old)
+    unfinished = [place for place in folder.glob(".writing-*") if place.name.removeprefix(".writing-").isdecimal()]
+    for old in (*checkpoints(folder), *unfinished):
+        shutil.rmtree(old)
+    for events in (folder / "tensorboard").glob("events.out.tfevents.*"):
+        events.unlink()
     for name in ("options.yaml", "progress.csv", "results.json", "curve.png", "model.zip"):
         (folder / name).unlink(missing_ok=True)
 
 
 def load(
-    place: Path, algorithm: type[OnPolicyAlgorithm], env: Any, device: str, group: Group | None = None
-) -> tuple[OnPolicyAlgorithm, dict[str, Any]]:
+    place: Path, algorithm: type[OnPolicy], env: Any, device: str, group: Group | None = None
+) -> tuple[OnPolicy, dict[str, Any]]:
     """Return the model and the history of a checkpoint, and restore the environment and all random generators.
 
     Raises ValueError if it was saved by another number of ranks: each has its own rows.
@@ -112,7 +160,7 @@ def load(
     env.reset_tensor()
     env.batch.restore(_environment(place, rank).read_bytes())
     model._last_obs = env.batch.to_host().obs  # SB3 resets the environment at learn() where this is None
-    model._last_episode_starts = np.zeros(env.num_envs, bool)  # type: ignore[attr-defined]
+    model._last_episode_starts = np.zeros(env.num_envs, bool)
     contents = json.loads((place / "history.json").read_text())
     version, key, gauss_next = contents["python"]
     random.setstate((version, tuple(key), gauss_next))
@@ -122,9 +170,10 @@ def load(
     states = torch.load(place / "torch.pt", weights_only=True)
     if "collectors" not in states:
         raise ValueError(f"{place} was written by an older version of agents; start the run again, or use its commit")
-    model.collector.load_state_dict(states["collectors"][rank])  # type: ignore[attr-defined]
-    if states["memory"] is not None:
-        model.memory.load_state_dict(states["memory"])  # type: ignore[attr-defined]
+    assert model.collector is not None
+    model.collector.load_state_dict(states["collectors"][rank])
+    if model.memory is not None:
+        model.memory.load_state_dict(states["memory"])
     torch.set_rng_state(states["cpu"])
     if states["cuda"] and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(states["cuda"])

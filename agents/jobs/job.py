@@ -162,11 +162,12 @@ def set_up(options: Options) -> tuple[RunContext, Any, dict[str, Any] | None]:
     Raises:
         OSError, TypeError, ValueError: options name something that does not exist or does not fit together.
     """
+    checkpoints.check_folder(options.out, options.resume)
     context, env = prepare(options)
-    # Rank 0's list: another rank could see a checkpoint that was finished later.
-    found = context.broadcast(checkpoints.checkpoints(options.out))
-    if options.resume and found:
-        return resume(context, env, found[-1])
+    # Rank 0's choice: another rank could see a checkpoint that was finished later.
+    found = context.broadcast(checkpoints.newest(options.out) if options.resume and context.is_main_process else None)
+    if found is not None:
+        return resume(context, env, found)
     model = make_model(options, env, context.device, context.group)
     return replace(context, options=threads.settled(options, model)), model, None
 

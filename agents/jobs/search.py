@@ -188,7 +188,8 @@ def objective(options: Options, space: dict[str, Range], train_args: Sequence[st
                 raise optuna.TrialPruned
 
         try:
-            chosen = parse([*train_args, *drawn, "--out", str(out), "--resume"], drawn)
+            resume = ["--resume"] if (out / settings.SAVED).is_file() else []
+            chosen = parse([*train_args, *drawn, "--out", str(out), *resume], drawn)
             return train(chosen, on_validation=validated)["validation"]
         except ValueError as error:
             trial.set_user_attr("error", str(error))

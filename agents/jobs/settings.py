@@ -125,7 +125,9 @@ def parse(args: Sequence[str], description: str = "") -> Options:
     # Two passes: algorithm and backbone decide which options exist, so they are parsed first.
     chosen = _choices(given)
     saved = Path(chosen.out or default_of(Options, "out")) / SAVED
-    resuming = chosen.resume and saved.is_file()
+    resuming = chosen.resume
+    if resuming and not saved.is_file():
+        raise ValueError(f"there is no run to resume in {saved.parent}: it has no {SAVED}")
     config = read(Path(chosen.config)) if chosen.config else {}
     # The world is the only positional argument; it may also stand among the flags.
     world_first = bool(given) and not given[0].startswith("-")

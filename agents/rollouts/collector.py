@@ -100,10 +100,11 @@ class Collector:
         """Return the values (N,) of the observations after the last step."""
         assert self._read is not None
         with torch.no_grad():
-            return policy.value(self._read(self._current_obs(policy))).flatten()
+            return policy.value(self._read(self.observations(policy.device))).flatten()
 
-    def _current_obs(self, policy: TransformerPolicy) -> dict[str, Tensor]:
-        return on_device(self.env.batch.tensors.obs, policy.device)
+    def observations(self, device: torch.device) -> dict[str, Tensor]:
+        """Return the present observations (N, ...) on a device."""
+        return on_device(self.env.batch.tensors.obs, device)
 
     def _prepare_steps(self, policy: TransformerPolicy) -> Callable[[], RolloutStep]:
         """Return a function that takes a step of policy and environment.
@@ -120,7 +121,7 @@ class Collector:
             return RolloutStep(obs, actions, values, log_probs, step)
 
         def current() -> dict[str, Tensor]:
-            return self._current_obs(policy)
+            return self.observations(policy.device)
 
         if policy.trunk is None:
             self._read = policy.features

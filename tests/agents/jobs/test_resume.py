@@ -70,13 +70,14 @@ def run_quietly(args):
 def test_runs_killed_at_random_times_end_bit_by_bit_as_one_that_was_not(tmp_path):
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["agents.train"])
-    args = ["Tokens/Addition-v0", *PPO_QUICK, "--steps", "1536", "--resume", "--kl.coefficient", "0.1"]
+    args = ["Tokens/Addition-v0", *PPO_QUICK, "--steps", "1536", "--kl.coefficient", "0.1"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     reference = processes.Process(target=run_quietly, args=([*args, "--out", str(whole)],))
     reference.start()
     generator, kills = random.Random(0), 0
     while not (killed / "model.zip").exists():
-        running = processes.Process(target=run_quietly, args=([*args, "--out", str(killed)],))
+        resume = ["--resume"] if (killed / "options.yaml").exists() else []
+        running = processes.Process(target=run_quietly, args=([*args, "--out", str(killed), *resume],))
         running.start()
         had = newest(killed)
         while running.is_alive() and newest(killed) == had:

@@ -31,6 +31,7 @@ def parsed(*more):
 def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("run")
     (out / "checkpoint-000000000001").mkdir()
+    (out / "options.yaml").write_text("")  # of an earlier run
     (out / "thesis.txt").write_text("years of work")
     results = train(parsed("--out", str(out), "--steps", "640", "--kl.coefficient", "0.1"))
     return out, results
