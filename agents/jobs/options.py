@@ -44,6 +44,10 @@ class Learning:
     kl: KL = field(default_factory=lambda: KL(coefficient=0.0))  # to the policy as it is after the warm start; 0: none
 
     def __post_init__(self) -> None:
+        for name in ("n_steps", "batch_size", "n_epochs"):
+            if hasattr(self, name):
+                least = 0 if default_of(type(self), name) == 0 else 1  # n_steps of whole episodes: 0 has a meaning
+                check_range(name, getattr(self, name), least, 2**40)
         for name in SCHEDULED:
             if getattr(self, name, None) is not None:
                 schedules.parse(getattr(self, name))
@@ -243,6 +247,11 @@ class Options(Generic[Algorithm, Network]):
     )
     network: Annotated[Network, tyro.conf.arg(name="backbone"), tyro.conf.FlagConversionOff]
     warm: WarmStart = field(default_factory=WarmStart)
+
+    def __post_init__(self) -> None:
+        for name, least in (("steps", 1), ("num_envs", 1), ("validate_every", 1), ("threads", 0)):
+            check_range(name, getattr(self, name), least, 2**62)
+        check_range("checkpoint_every", self.checkpoint_every, 0.0, float("inf"))
 
     def policy_kwargs(self) -> dict[str, Any]:
         """Return the keyword arguments of `TransformerPolicy`."""

@@ -57,6 +57,16 @@ def test_a_new_run_replaces_an_earlier_one_and_nothing_else(run):
     assert not (run / ".writing-123").exists()
 
 
+OUT_OF_RANGE = "steps=-5 steps=0 num-envs=0 n-steps=0 batch-size=0 n-epochs=0 threads=-1 validate-every=0 seed=-1"
+
+
+@pytest.mark.parametrize("option", [*OUT_OF_RANGE.split(), "checkpoint-every=-1"])
+def test_numbers_out_of_range_are_refused_at_the_start(tmp_path, capsys, option):
+    said = refused([*RUN, "--out", str(tmp_path / "run"), f"--{option}"], capsys)
+    assert option.split("=")[0].replace("-", "_") in said.replace("-", "_")
+    assert not (tmp_path / "run").exists()
+
+
 def test_nothing_is_resumed_where_there_is_no_run(tmp_path, capsys):
     """As with a mistyped name."""
     assert "there is no run to resume" in refused(["--resume", "--out", str(tmp_path / "runn")], capsys)
